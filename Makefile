@@ -1,0 +1,34 @@
+# Thin front of CMake: `cmake --list-presets` shows what lies behind it.
+JOBS ?= $(shell nproc)
+prefix ?= /usr/local
+.PHONY: all demo check bench asan clang soak format install clean needs-build needs-test
+
+all: needs-build
+	cmake --preset default >/dev/null
+	cmake --build build -j$(JOBS)
+demo: all
+	scripts/needs demo
+	scripts/demo
+check: needs-test
+	cmake --preset check >/dev/null
+	cmake --build build -j$(JOBS)
+	ctest --test-dir build --output-on-failure -j$(JOBS)
+asan clang: needs-test
+	cmake --preset $@ >/dev/null
+	cmake --build build-$@ -j$(JOBS)
+	ctest --test-dir build-$@ --output-on-failure -j$(JOBS)
+bench: all
+	build/ushm-bench
+soak: check
+	scripts/soak
+format:
+	find include src tests bench -name '*.[ch]' | xargs clang-format -i
+install: all
+	cmake -DCMAKE_INSTALL_PREFIX=$(prefix) build >/dev/null
+	DESTDIR=$(DESTDIR) cmake --install build
+needs-build:
+	@scripts/needs build
+needs-test:
+	@scripts/needs test
+clean:
+	rm -rf build build-*

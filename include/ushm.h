@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ushm - System V shared memory in user space.
+ *
+ * Two ways in:
+ *
+ *   - Drop-ins: ushm_shmget(), ushm_shmat(), ushm_shmdt() and ushm_shmctl()
+ *     take and return what the functions of <sys/shm.h> do, errno included.
+ *     Define USHM_DROP_IN before including this header and the plain names
+ *     mean them. They work on the default namespace.
+ *
+ *   - Explicit namespaces: a namespace is a directory. ushm_open() it, then
+ *     use ushm_get(), ushm_attach(), ... These return 0 or a negative errno
+ *     value and never touch errno.
+ *
+ * Every function may be called from any thread. After fork() the child holds
+ * its parent's attachments and open namespaces, as with the kernel's segments.
+ * Words used here - segment, key, shmid, attach, nattch - are those of
+ * sysvipc(7).
+ */
+#ifndef USHM_H
+#define USHM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/shm.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define USHM_VERSION_MAJOR 0
+#define USHM_VERSION_MINOR 1
+#define USHM_VERSION_PATCH 0
+#define USHM_VERSION "0.1.0"
+
+#define USHM_API __attribute__((visibility("default")))
+
+/* ------------------------------------------------------------ namespaces */
+
+typedef struct ushm_space ushm_space;
+
+/* Flags of ushm_open(). */
+#define USHM_CREATE 0x1 /* make the directory and its registry if absent */
+
+/* What a new namespace is made with; a field of 0 means the default. */
+struct ushm_options {
+	uint32_t max_segments; /* 32768 by default, at most 16777216 */
+	uint32_t max_processes; /* 32768 by default */
+	uint32_t max_attachments; /* 262144 by default */
+	uint32_t reserved[5];
+};
+
+/* Why a namespace was refused, in one line for a person. */
+struct ushm_problem {
+	int error; /* the positive errno value */
+	char text[500];
+};
+
+/*
+ * Open the namespace in directory 'dir'.
+ *
+ * 'dir' NULL is the default namespace: $USHM_DIR when set and the program is
+ * not set-uid (secure_getenv(3)), else /dev/shm/ushm-<euid>, else
+ * /tmp/ushm-<euid>. The directory must belong to the effective user, must not
+ * be a symbolic link and must not be writable by group or others. 'options'
+ * may be NULL and counts only for a namespace that is created by this call.
+ * 'ret_problem' may be NULL; it is written on failure.
+ *
+ * No descriptor stays open. Opening one directory twice in a process gives
+ * the same namespace, counted; close it as often.
+ *
+ * Returns 0, or
+ *   -ENOENT   the directory or its registry does not exist (no USHM_CREATE)
+ *   -EACCES   not ours, or others may write to it
+ *   -ELOOP    the directory or the registry is a symbolic link
+ *   -EPROTO   the registry is of another version, or damaged: left untouched
+ *   -ENOSPC   no space for the registry
+ *   -ENOMEM   no address space
+ *   or what mkdir(2), open(2) and mmap(2) returned.
+ */
+USHM_API int ushm_open(const char *dir, unsigned flags,
+		       const struct ushm_options *options,
+		       ushm_space **ret_space,
+		       struct ushm_problem *ret_problem);
+
+/*
+ * Give up one reference. With the last one the registry is unmapped, unless
+ * this process still has segments of the namespace attached: then it stays.
+ */
+USHM_API void ushm_close(ushm_space *space);
+
+/* The absolute path of the namespace's directory; lives as long as 'space'. */
+USHM_API const char *ushm_dir(const ushm_space *space);
+
+/* -------------------------------------------------------------- segments */
+
+/*
+ * Find or make a segment; flags and errors are those of shmget(2)
+ * (IPC_CREAT, IPC_EXCL, mode bits, SHM_HUGETLB, SHM_NORESERVE).
+ * Stores the shmid, which may be 0. Returns 0 or a negative errno.
+ */
+USHM_API int ushm_get(ushm_space *space, key_t key, size_t size, int flags,
+		      int *ret_id);
+
+/*
+ * Attach segment 'id'; 'hint', 'flags' and errors are those of shmat(2)
+ * (SHM_RDONLY, SHM_RND, SHM_REMAP, SHM_EXEC). The address is stored in
+ * *ret_addr. Returns 0 or a negative errno.
+ */
+USHM_API int ushm_attach(ushm_space *space, int id, const void *hint,
+			 int flags, void **ret_addr);
+
+/* Detach what was attached at 'addr': shmdt(2). 0 or -EINVAL. */
+USHM_API int ushm_detach(ushm_space *space, const void *addr);
+
+/* What is known of a segment. Sizes in bytes, times in seconds of the Epoch. */
+struct ushm_segment {
+	int32_t id;
+	int32_t key; /* 0 once the segment was removed */
+	uint64_t size;
+	uint64_t nattch; /* attachments of living processes */
+	uint32_t mode; /* permission bits, SHM_DEST and SHM_LOCKED */
+	uint32_t uid, gid, cuid, cgid;
+	int32_t cpid, lpid;
+	int64_t atime, dtime, ctime; /* 0: never */
+	uint64_t rss, swap; /* bytes present in memory, swapped out */
+	uint32_t flags; /* SHM_HUGETLB, SHM_NORESERVE as it was created */
+	uint32_t reserved;
+};
+
+/* IPC_STAT: needs read permission. -EINVAL, -EACCES. */
+USHM_API int ushm_stat(ushm_space *space, int id, struct ushm_segment *ret);
+
+/*
+ * Step through the segments by ascending index, without a permission check
+ * (as SHM_STAT_ANY). Start with *cursor = 0. Returns 1 and a segment, 0 at the
+ * end, or a negative errno. Segments made or removed meanwhile may be missed.
+ */
+USHM_API int ushm_next(ushm_space *space, uint32_t *cursor,
+		       struct ushm_segment *ret);
+
+/* One attachment: a range of a process's addresses. */
+struct ushm_attachment {
+	int32_t id; /* the segment */
+	int32_t pid; /* 0 for a child that fork() is just making */
+	uint64_t address;
+	uint64_t length; /* bytes, whole pages */
+	uint64_t offset; /* of 'address' in the segment */
+	int64_t since; /* seconds of the Epoch */
+	uint32_t flags; /* SHM_RDONLY, SHM_EXEC */
+	uint32_t reserved;
+};
+
+/*
+ * Step through the attachments of segment 'id', or of all segments when 'id'
+ * is -1. As ushm_next(). The processes may be gone when you look.
+ */
+USHM_API int ushm_next_attachment(ushm_space *space, int id, uint32_t *cursor,
+				  struct ushm_attachment *ret);
+
+/* IPC_SET: owner, group and the nine mode bits. -EINVAL, -EPERM. */
+USHM_API int ushm_set(ushm_space *space, int id, uid_t uid, gid_t gid,
+		      mode_t mode);
+
+/* IPC_RMID: destroyed now, or with the last detach. -EINVAL, -EPERM. */
+USHM_API int ushm_remove(ushm_space *space, int id);
+
+/* SHM_LOCK ('on' != 0) and SHM_UNLOCK. -EINVAL, -EPERM, -ENOMEM. */
+USHM_API int ushm_lock(ushm_space *space, int id, int on);
+
+/* Limits and totals of a namespace: IPC_INFO and SHM_INFO. */
+struct ushm_info {
+	uint64_t shmmax; /* bytes */
+	uint64_t shmmni; /* segments */
+	uint64_t shmall; /* pages */
+	uint32_t used_ids;
+	uint32_t max_index; /* highest index in use, 0 if none */
+	uint64_t shm_tot; /* pages of all segments */
+	uint64_t shm_rss; /* pages present */
+	uint64_t shm_swp; /* pages swapped out */
+	uint32_t processes; /* processes known to the namespace */
+	uint32_t attachments;
+};
+
+USHM_API int ushm_info(ushm_space *space, struct ushm_info *ret);
+
+/*
+ * Write the text of /proc/sysvipc/shm for this namespace to descriptor 'fd'
+ * (proc_sysvipc(5), byte by byte as Linux does). 0 or a negative errno.
+ */
+USHM_API int ushm_write_proc(ushm_space *space, int fd);
+
+/* -------------------------------------------------------------- drop-ins */
+
+/* As shmget(2), shmat(2), shmdt(2), shmctl(2) on the default namespace. */
+USHM_API int ushm_shmget(key_t key, size_t size, int shmflg);
+USHM_API void *ushm_shmat(int shmid, const void *shmaddr, int shmflg);
+USHM_API int ushm_shmdt(const void *shmaddr);
+USHM_API int ushm_shmctl(int shmid, int cmd, struct shmid_ds *buf);
+
+/*
+ * As munmap(2), mmap(2) and mremap(2), for programs that use them on attached
+ * segments: nattch follows what happens to the mappings.
+ */
+USHM_API int ushm_munmap(void *addr, size_t length);
+USHM_API void *ushm_mmap(void *addr, size_t length, int prot, int flags,
+			 int fd, off_t offset);
+USHM_API void *ushm_mremap(void *old_address, size_t old_size,
+			   size_t new_size, int flags, ...);
+
+#ifdef USHM_DROP_IN
+#define shmget ushm_shmget
+#define shmat ushm_shmat
+#define shmdt ushm_shmdt
+#define shmctl ushm_shmctl
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+#endif
