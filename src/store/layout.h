@@ -57,7 +57,8 @@ struct layout_proc {
 	 */
 	_Alignas(16) unsigned char life[LIFE_BYTES];
 	uint64_t claim; /* atomic */
-	uint64_t start_time; /* field 22 of /proc/pid/stat, clock ticks */
+	uint64_t born; /* when it was claimed: since boot, in clock ticks as
+			* field 22 of /proc/pid/stat, rounded up */
 	uint64_t pid_ns; /* inode of the pid namespace that 'pid' is from */
 	uint64_t image; /* differs for each execve() */
 	int64_t exit_time; /* set by exit(), seconds of the Epoch, or 0 */
@@ -66,8 +67,10 @@ struct layout_proc {
 	uint32_t attaches; /* their number */
 	uint32_t parent; /* UNBORN: slot + 1 of the forking process */
 	uint32_t parent_tid; /* UNBORN: its forking thread */
-	uint32_t forking; /* UNBORN: 1 until fork() has returned there */
-	uint32_t unused[4];
+	uint32_t forking; /* UNBORN: its claim's lower half, until fork()
+			   * has returned in the parent; then 0. Atomic */
+	uint64_t time_ns; /* inode of the time namespace of 'born' */
+	uint32_t unused[2];
 };
 
 /* -------------------------------------------------------------- segments */

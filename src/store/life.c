@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#define TICKS	   100 /* USER_HZ: the unit of times in /proc */
 #define PF_EXITING 0x4u /* /proc/pid/stat, field 9: the task has begun to end */
 
 /* ------------------------------------------------------------- own words */
@@ -148,19 +149,28 @@ static int task_read(int pid, int tid, struct task_stat *ret)
 	return 0;
 }
 
+uint64_t life_clock(void)
+{
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &ts) < 0)
+		return UINT64_MAX;
+	return (uint64_t)ts.tv_sec * TICKS + (uint64_t)ts.tv_nsec /
+						     (1000000000 / TICKS) + 1;
+}
+
 void life_self(struct life_self *ret)
 {
 	const uint64_t *random = (const void *)getauxval(AT_RANDOM);
-	struct task_stat st;
 	struct sys_stat ns;
 
 	ret->pid = sys_getpid();
-	ret->start_time = 0;
-	if (task_read(ret->pid, 0, &st) == 0)
-		ret->start_time = st.start_time;
 	ret->pid_ns = 0;
 	if (sys_stat(AT_FDCWD, "/proc/self/ns/pid", 0, &ns) == 0)
 		ret->pid_ns = ns.ino;
+	ret->time_ns = 0;
+	if (sys_stat(AT_FDCWD, "/proc/self/ns/time", 0, &ns) == 0)
+		ret->time_ns = ns.ino;
 
 	/* Differs with each execve(). The kernel's 16 random bytes seed libc's
 	 * guards: the second half masks the first, so nothing of them leaks. */
@@ -282,8 +292,8 @@ static int maps_registry(const struct registry *r, int pid, int tid)
 
 /* The process 'pid': does it run, and run this program? */
 static bool process_gone(const struct registry *r,
-			 const struct life_self *self, int pid,
-			 uint64_t start_time, uint64_t image)
+			 const struct life_self *self, int pid, uint64_t born,
+			 uint64_t image)
 {
 	struct live_task task = { .pid = pid };
 	struct task_stat st;
@@ -299,8 +309,8 @@ static bool process_gone(const struct registry *r,
 	}
 	if (found < 0)
 		return false;
-	if (start_time && st.start_time != start_time)
-		return true; /* the number was given to another */
+	if (st.start_time > born)
+		return true; /* the number was given to another since */
 
 	proc_path(path, sizeof(path), pid, 0, "/task");
 	found = each_number(path, task_lives, &task);
@@ -348,7 +358,7 @@ static bool unborn_is_dead(const struct registry *r,
 
 	/* The parent knows its child's number: a child like any other. */
 	if (claim_pid(claim))
-		return process_gone(r, self, claim_pid(claim), 0, 0);
+		return process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 
 	/* Within fork() of a living parent. */
 	parent = registry_proc(r, slot);
@@ -369,6 +379,7 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		  uint32_t slot, uint64_t claim)
 {
 	const struct layout_proc *p = registry_proc(r, slot);
+	uint64_t born;
 
 	if (!p)
 		return false;
@@ -377,12 +388,14 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		/* Numbers of another pid namespace mean nothing here. */
 		if (load_relaxed(&p->pid_ns) != self->pid_ns)
 			return false;
-		return process_gone(r, self, claim_pid(claim),
-				    load_relaxed(&p->start_time),
+		born = load_relaxed(&p->born);
+		if (load_relaxed(&p->time_ns) != self->time_ns)
+			born = UINT64_MAX;
+		return process_gone(r, self, claim_pid(claim), born,
 				    load_relaxed(&p->image));
 	case PROC_CLAIMING:
 		return claim_pid(claim) != self->pid &&
-		       process_gone(r, self, claim_pid(claim), 0, 0);
+		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:
 		return unborn_is_dead(r, self, p, claim);
 	default:

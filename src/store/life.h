@@ -23,10 +23,13 @@
 /* What this process is: filled by life_self() anew in every process. */
 struct life_self {
 	int pid;
-	uint64_t start_time, pid_ns, image;
+	uint64_t pid_ns, time_ns, image;
 };
 
 void life_self(struct life_self *ret);
+
+/* Now, in the units of layout_proc.born. */
+uint64_t life_clock(void);
 
 /* Lock the life word of our own slot, for the first time. 0 or -errno. */
 int life_begin(struct layout_proc *p);

@@ -41,8 +41,9 @@ static int slot_take(struct registry *r, uint32_t state, int pid,
 
 static void slot_fill(struct layout_proc *p, const struct life_self *self)
 {
-	store_relaxed(&p->start_time, self->start_time);
+	store_relaxed(&p->born, life_clock());
 	store_relaxed(&p->pid_ns, self->pid_ns);
+	store_relaxed(&p->time_ns, self->time_ns);
 	store_relaxed(&p->image, self->image);
 	store_relaxed(&p->exit_time, 0);
 }
@@ -77,23 +78,24 @@ int procs_claim(struct registry *r, const struct life_self *self,
 }
 
 int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
-		  uint32_t *ret_slot)
+		  struct procs_child *ret)
 {
 	struct layout_proc *p;
 	uint32_t slot;
-	int ret;
+	int err;
 
 	/* 'forking' is still 0 for an instant; a look at the slot then finds
 	 * no attachments to be wrong about. */
-	ret = slot_take(r, PROC_UNBORN, 0, &slot);
-	if (ret < 0)
-		return ret;
+	err = slot_take(r, PROC_UNBORN, 0, &slot);
+	if (err < 0)
+		return err;
 	p = &r->procs[slot];
 	store_relaxed(&p->parent, parent + 1);
 	store_relaxed(&p->parent_tid, tid);
-	store_release(&p->forking, 1);
+	ret->slot = slot;
+	ret->token = (uint32_t)load_relaxed(&p->claim);
+	store_release(&p->forking, ret->token);
 	step("procs: child's slot reserved");
-	*ret_slot = slot;
 	return 0;
 }
 
@@ -123,18 +125,21 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 	return -ESRCH;
 }
 
-void procs_forked(struct registry *r, uint32_t slot, int pid)
+void procs_forked(struct registry *r, const struct procs_child *child, int pid)
 {
-	struct layout_proc *p = registry_proc(r, slot);
+	struct layout_proc *p = registry_proc(r, child->slot);
+	uint32_t token = child->token;
 	uint64_t claim;
 
 	if (!p)
 		return;
 	claim = load_acquire(&p->claim);
-	if (pid > 0 && claim_state(claim) == PROC_UNBORN)
+	if (pid > 0 && (uint32_t)claim == token)
 		(void)swap_if(&p->claim, &claim,
 			      claim_make(claim, PROC_UNBORN, pid));
-	store_release(&p->forking, 0);
+
+	/* Only this fork's: the slot may be another child's by now. */
+	(void)swap_if(&p->forking, &token, 0);
 }
 
 void procs_free(struct registry *r, uint32_t slot)

@@ -15,12 +15,17 @@
 int procs_claim(struct registry *r, const struct life_self *self,
 		uint32_t *ret_slot);
 
+/* A slot reserved for a child, and what tells this fork from others. */
+struct procs_child {
+	uint32_t slot, token;
+};
+
 /*
  * Reserve a slot for the child that thread 'tid' of process 'parent' is about
  * to fork. Returns 0 or -EAGAIN as above.
  */
 int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
-		  uint32_t *ret_slot);
+		  struct procs_child *ret);
 
 /* In the child: make the reserved slot ours. 0, or -ESRCH when it is not. */
 int procs_be_born(struct registry *r, const struct life_self *self,
@@ -28,9 +33,10 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 
 /*
  * In the parent, after fork(): the child is process 'pid', or 0 when that is
- * not known here.
+ * not known here. From now on it is a child that must be found by itself.
  */
-void procs_forked(struct registry *r, uint32_t slot, int pid);
+void procs_forked(struct registry *r, const struct procs_child *child,
+		  int pid);
 
 /* Give a slot back. It must have no attachments any more. */
 void procs_free(struct registry *r, uint32_t slot);
