@@ -429,10 +429,12 @@ CASE("C51 C72", wild_addresses_are_errors_never_signals)
 		1,	    4095,	4096,	       8192,
 		0x7ffff000, 0xfffff000, (uintptr_t)-1, (uintptr_t)-4096,
 	};
-	uintptr_t high = (uintptr_t)0x7ffffffff000;
-	int id = make(4096, 0600);
+	const uintptr_t high = (uintptr_t)1 << (sizeof(long) * 6 - 1);
 	size_t i;
+	int id;
 
+	NEED_BARE_BUFFERS();
+	id = make(4096, 0600);
 	for (i = 0; i < LEN(wild); i++) {
 		NOTE("address 0x%lx", (unsigned long)wild[i]);
 		CHECK_ERRNO(shmdt((void *)wild[i]), EINVAL);
@@ -442,11 +444,9 @@ CASE("C51 C72", wild_addresses_are_errors_never_signals)
 		CHECK_ERRNO(shmctl(0, SHM_INFO, (void *)wild[i]), EFAULT);
 	}
 
-	if (sizeof(void *) == 8) {
-		NOTE("the top of the user's half");
-		CHECK_ERRNO(shmdt((void *)high), EINVAL);
-		CHECK_ERRNO(shmctl(id, IPC_STAT, (void *)high), EFAULT);
-	}
+	NOTE("the top of the user's half");
+	CHECK_ERRNO(shmdt((void *)(high - page_size())), EINVAL);
+	CHECK_ERRNO(shmctl(id, IPC_STAT, (void *)high), EFAULT);
 
 	/* Code, the stack, the heap: mapped, but no attach. */
 	NOTE("mapped memory");
@@ -476,7 +476,7 @@ CASE_IF("C91", NEEDS_RAW, calls_by_number_are_the_same_calls)
 	REQUIRE_OK(p);
 	CHECK_EQ(touch_write(p), 0);
 	CHECK_EQ(nattch_of(id), 1);
-	if (sizeof(long) == 8) {
+	if (LONG_64) {
 		CHECK_EQ(syscall(SYS_shmctl, id, IPC_STAT, &ds), 0);
 		CHECK_EQ(ds.shm_nattch, 1);
 	}

@@ -630,6 +630,58 @@ CASE("C87", killed_crowd_leaves_nothing)
 	destroy(id);
 }
 
+CASE("C87", death_in_the_midst_of_calls_leaves_nothing)
+{
+	enum { N = 40 };
+	int id = make(4096, 0600), i, j;
+	struct peer peer;
+
+	for (i = 0; i < N; i++) {
+		if (peer_start(&peer)) {
+			for (;;) {
+				char *p = attach(id, 0);
+
+				peer_say(&peer);
+				detach(attach(id, SHM_RDONLY));
+				detach(p);
+			}
+		}
+		for (j = 0; j <= i % 7; j++)
+			peer_hear(&peer);
+		peer_kill(&peer);
+		CHECK_EQ(nattch_of(id), 0);
+	}
+	destroy(id);
+}
+
+CASE("C84", failed_fork_changes_nothing)
+{
+	struct rlimit limit;
+	int id = make(4096, 0644);
+	char *p = attach(id, 0);
+	pid_t pid;
+
+	if (child()) {
+		CHECK_EQ(nattch_of(id), 2);
+		REQUIRE_OK(getrlimit(RLIMIT_NPROC, &limit));
+		limit.rlim_cur = 0;
+		REQUIRE_OK(setrlimit(RLIMIT_NPROC, &limit));
+		if (geteuid() == 0)
+			REQUIRE_OK(
+				setresuid(OTHER_USER, OTHER_USER, OTHER_USER));
+
+		CHECK_ERRNO(pid = fork(), EAGAIN);
+		if (pid == 0)
+			_exit(0);
+		CHECK_EQ(nattch_of(id), 2);
+		CHECK_OK(shmdt(p));
+		CHECK_EQ(nattch_of(id), 1);
+		child_exit();
+	}
+	detach(p);
+	destroy(id);
+}
+
 CASE("C88", child_alone_keeps_a_removed_segment_alive)
 {
 	int id = make(4096, 0600);
@@ -748,12 +800,28 @@ CASE("C61", attach_of_a_first_thread_that_is_gone_still_counts)
 }
 
 static struct peer main_gone_peer;
-static pthread_t main_gone_thread;
+
+/* Is the thread that main() ran in a zombie? */
+static bool main_gone(void)
+{
+	char buf[512], *s;
+	ssize_t n;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	REQUIRE_OK(fd);
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	REQUIRE(n > 0);
+	buf[n] = 0;
+	s = strrchr(buf, ')');
+	return s && s[2] == 'Z';
+}
 
 static void *main_gone_body(void *arg)
 {
 	(void)arg;
-	pthread_join(main_gone_thread, NULL);
+	while (!main_gone())
+		sched_yield();
 	peer_say(&main_gone_peer);
 	peer_hear(&main_gone_peer);
 	_exit(0);
@@ -768,7 +836,6 @@ CASE("C61", attach_counts_after_the_main_thread_has_exited)
 	if (peer_start(&peer)) {
 		attach(id, 0);
 		main_gone_peer = peer;
-		main_gone_thread = pthread_self();
 		REQUIRE(pthread_create(&thread, NULL, main_gone_body, NULL) ==
 			0);
 		pthread_exit(NULL);
@@ -801,6 +868,83 @@ CASE("C84", fork_in_a_thread_counts_like_any_other)
 	in_thread(fork_body, &id);
 	CHECK_EQ(nattch_of(id), 1);
 	detach(p);
+	destroy(id);
+}
+
+static void *exec_body(void *arg)
+{
+	char number[16];
+
+	check_exec("talker", text(number, *(int *)arg), NULL);
+	_exit(9);
+}
+
+CASE("C86", exec_in_a_thread_detaches_everything)
+{
+	int id = make(4096, 0600);
+	struct peer peer;
+
+	if (peer_start(&peer)) {
+		attach(id, 0);
+		fcntl(peer.fd, F_SETFD, 0);
+		in_thread(exec_body, &peer.fd);
+		_exit(9);
+	}
+	peer_hear(&peer);
+	CHECK_EQ(nattch_of(id), 0);
+	peer_say(&peer);
+	peer_join(&peer);
+	destroy(id);
+}
+
+static void *pause_body(void *arg)
+{
+	(void)arg;
+	pause();
+	return NULL;
+}
+
+CASE("C87", killed_process_of_many_threads_leaves_nothing)
+{
+	int id = make(4096, 0600), i;
+	pthread_t thread;
+	struct peer peer;
+
+	if (peer_start(&peer)) {
+		for (i = 0; i < 4; i++) {
+			in_thread(attach_body, &id);
+			pthread_create(&thread, NULL, pause_body, NULL);
+		}
+		peer_say(&peer);
+		pause();
+		child_exit();
+	}
+	peer_hear(&peer);
+	CHECK_EQ(nattch_of(id), 4);
+	peer_kill(&peer);
+	CHECK_EQ(nattch_of(id), 0);
+	destroy(id);
+}
+
+static int shared_memory_body(void *arg)
+{
+	return shmat(*(int *)arg, NULL, 0) == FAILED_ATTACH;
+}
+
+CASE("C85", attach_of_a_process_that_shares_our_memory_is_ours)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	int id = make(4096, 0600), before, after;
+	pid_t pid;
+
+	before = (int)nattch_of(id);
+	pid = clone(shared_memory_body, stack + sizeof(stack),
+		    CLONE_VM | SIGCHLD, &id);
+	REQUIRE_OK(pid);
+	join(pid);
+	after = (int)nattch_of(id);
+	CHECK_EQ(before, 0);
+	CHECK_EQ(after, 1);
 	destroy(id);
 }
 

@@ -350,7 +350,7 @@ CASE("C58", moving_without_unmapping_duplicates_the_mapping)
 	if (q == MAP_FAILED && errno == EINVAL) {
 		detach(p);
 		destroy(id);
-		SKIP("this kernel does so for private memory only");
+		SKIP("not for shared memory here");
 	}
 	REQUIRE(q != MAP_FAILED);
 	CHECK_EQ(nattch_of(id), 2);

@@ -100,7 +100,7 @@ CASE_IF("C62", NEEDS_ROOT, only_the_first_class_that_matches_counts)
 	}
 }
 
-CASE_IF("C62", NEEDS_ROOT, owner_without_his_bits_is_refused)
+CASE("C62", owner_without_his_bits_is_refused)
 {
 	struct shmid_ds ds;
 	int id = make(1, 0077);
