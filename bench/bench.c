@@ -115,8 +115,10 @@ static void on_signal(int sig)
 	raise(sig);
 }
 
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt,
-								...)
+static void die(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+
+static void die(const char *fmt, ...)
 {
 	va_list args;
 
