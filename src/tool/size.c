@@ -32,7 +32,7 @@ const char *size_human(uint64_t bytes, char *buf, size_t len)
 
 	if (unit < 0)
 		snprintf(buf, len, "%" PRIu64 "B", whole);
-	else if (tenths == 0 || whole >= 100)
+	else if (tenths == 0)
 		snprintf(buf, len, "%" PRIu64 "%c", whole, units[unit]);
 	else
 		snprintf(buf, len, "%" PRIu64 ".%" PRIu64 "%c", whole, tenths,
