@@ -69,8 +69,7 @@ gone_when_the_program_cannot_be_executed()
 	(
 		exec 8>>busy # ETXTBSY
 		sh -c 'echo $$ >pid; exec "$0" run --private ./busy' "$ushm" \
-			2>err
-		echo $? >got
+			2>err || echo $? >got
 	)
 	equal 126 "$(cat got)"
 	says 'busy'

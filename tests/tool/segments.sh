@@ -151,7 +151,7 @@ ls_shows_times_in_three_ways()
 	full=$("$ushm" ls -nr -o CTIME --time-format full)
 	iso=$("$ushm" ls -nr -o CTIME --time-format iso)
 	echo "$short" | grep -q '^[0-9][0-9]:[0-9][0-9]$'
-	echo "$full" | grep -q " $(date +%Y)\$"
+	echo "$full" | grep -q "$(date +%Y)\$"
 	echo "$iso" | grep -q "^$(date +%Y)-.*T.*[+-][0-9][0-9]:[0-9][0-9]\$"
 	status 2 "$ushm" ls --time-format never
 	says 'never'
