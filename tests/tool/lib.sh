@@ -7,7 +7,9 @@ ushm=${USHM_BUILD:?is the build directory}/ushm
 
 unset USHM_DIR USHM_LOG LD_PRELOAD UCX_MEM_MMAP_HOOK_MODE
 LC_ALL=C
-export LC_ALL
+# A sanitized ushm meets a library in front of it in $LD_PRELOAD.
+ASAN_OPTIONS=verify_asan_link_order=0:${ASAN_OPTIONS:-}
+export LC_ALL ASAN_OPTIONS
 
 work=$(mktemp -d) || exit 1
 # The directory is writable for its owner alone, as a namespace must be.

@@ -23,6 +23,8 @@ death_by_signal_is_seen_by_the_shell()
 
 missing_program_is_127()
 {
+	# A directory that may not be searched makes it 126, as env(1) has it.
+	PATH=/bin:/usr/bin
 	status 127 "$ushm" run -d ns no-such-program
 	says 'no-such-program: command not found'
 	status 127 "$ushm" run -d ns ./no-such-program
