@@ -78,7 +78,7 @@ static void complain(ushm_space *space, uint64_t size, const int32_t *key,
 static int make(ushm_space *space, uint64_t size, int mode, const int32_t *key,
 		int *ret_id)
 {
-	int32_t random = IPC_PRIVATE;
+	int32_t random = 0;
 	int r = -EEXIST;
 
 	if (key)

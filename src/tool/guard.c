@@ -287,7 +287,7 @@ int guard_run(const char *dir, guard_start *start, void *arg)
 	const struct sigaction by_default = { .sa_handler = SIG_DFL };
 	struct sigaction old_child;
 	sigset_t set, old_mask;
-	struct guard guard = { 0, -1 };
+	struct guard guard = { .pid = -1, .alive = -1 };
 	int status, r;
 	pid_t command;
 
