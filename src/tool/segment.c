@@ -214,12 +214,13 @@ int segment_add_line(struct libscols_table *tb,
 
 		if (column == SEGMENT_COMMAND) {
 			command = segment_creator(seg);
-			table_set(line, i, command);
+			table_set_foreign(line, i, command, style);
 			free(command);
 			continue;
 		}
-		table_set(line, i,
-			  format(column, style, seg, buf, sizeof(buf)));
+		table_set_foreign(line, i,
+				  format(column, style, seg, buf, sizeof(buf)),
+				  style);
 	}
 
 	return 0;

@@ -72,6 +72,25 @@ stat_json_has_the_attachment()
 	end
 }
 
+command_lines_of_any_bytes_are_shown_safely()
+{
+	begin 0x5151 rw "$(printf 'a\377b\033[31m"q\\e\nf\303\274')"
+	"$ushm" ls -J -o COMMAND >json
+	iconv -f UTF-8 -t UTF-8 json >/dev/null || fail "$(cat json)"
+	printf '\033' >escape
+	for show in 'ls -o COMMAND' "stat $id"; do
+		# shellcheck disable=SC2086
+		LC_ALL=C.UTF-8 "$ushm" $show >shown
+		grep -q 'test_tool_attach 0x5151' shown || fail "$(cat shown)"
+		grep -qF -f escape shown && fail "an escape sequence in $show"
+	done
+	command -v jq >/dev/null || skip 'no jq'
+	jq -r '.segments[0].command' json >text
+	printf 'rw a\357\277\275b\033[31m"q\\e f\303\274\n' >want
+	grep -qF -f want text || fail "$(cat text)"
+	end
+}
+
 killed_program_is_not_counted()
 {
 	begin 0x5151
@@ -117,6 +136,7 @@ children_share_the_namespace()
 
 for case in ls_shows_the_segment_of_a_program stat_shows_who_is_attached \
 	stat_knows_read_only_from_read_write stat_json_has_the_attachment \
+	command_lines_of_any_bytes_are_shown_safely \
 	killed_program_is_not_counted rm_all_leaves_the_attached \
 	private_programs_do_not_meet children_share_the_namespace; do
 	check $case
