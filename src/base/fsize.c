@@ -8,34 +8,46 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
-static int with_limit(int fd, uint64_t from, uint64_t size, bool allocate)
+static int grow(int fd, uint64_t from, uint64_t size, bool allocate)
+{
+	return allocate ? sys_fallocate(fd, 0, from, size)
+			: sys_ftruncate(fd, size);
+}
+
+/* The limit is in the way. */
+static int grow_past(int fd, uint64_t from, uint64_t size, bool allocate,
+		     const struct sys_rlimit *limit)
 {
 	const uint64_t xfsz = UINT64_C(1) << (SIGXFSZ - 1);
-	struct sys_rlimit old, wide;
-	bool raised = false;
-	uint64_t saved;
+	struct sys_rlimit wide = { limit->max, limit->max };
+	uint64_t saved, pending = 0;
+	bool raised;
 	int r;
 
 	signals_block(&saved);
-	if (sys_prlimit(RLIMIT_FSIZE, NULL, &old) == 0 &&
-	    old.cur < from + size && old.max > old.cur) {
-		wide = (struct sys_rlimit){ old.max, old.max };
-		raised = sys_prlimit(RLIMIT_FSIZE, &wide, NULL) == 0;
-	}
+	(void)sys_sigpending(&pending);
+	raised = limit->max > limit->cur &&
+		 sys_prlimit(RLIMIT_FSIZE, &wide, NULL) == 0;
+	r = grow(fd, from, size, allocate);
 
-	if (allocate)
-		r = sys_fallocate(fd, 0, from, size);
-	else
-		r = sys_ftruncate(fd, size);
-
-	/* The signal is ours alone: it was raised by this thread, for this
-	 * thread, while it was blocked. */
-	if (r == -EFBIG && !(saved & xfsz))
+	/* The signal is ours alone: raised for this thread while blocked. One
+	 * that was pending before is the program's. */
+	if (r == -EFBIG && !(pending & xfsz))
 		(void)sys_sigtimedwait(&xfsz, 0, 0);
 	if (raised)
-		(void)sys_prlimit(RLIMIT_FSIZE, &old, NULL);
+		(void)sys_prlimit(RLIMIT_FSIZE, limit, NULL);
 	signals_restore(&saved);
 	return r;
+}
+
+static int with_limit(int fd, uint64_t from, uint64_t size, bool allocate)
+{
+	struct sys_rlimit limit;
+
+	if (sys_prlimit(RLIMIT_FSIZE, NULL, &limit) == 0 &&
+	    limit.cur < from + size)
+		return grow_past(fd, from, size, allocate, &limit);
+	return grow(fd, from, size, allocate);
 }
 
 int fsize_truncate(int fd, uint64_t size)

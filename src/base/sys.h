@@ -281,6 +281,11 @@ static inline int sys_sigmask(int how, const uint64_t *set, uint64_t *ret)
 	return (int)SYS6(SYS_rt_sigprocmask, how, set, ret, 8, 0, 0);
 }
 
+static inline int sys_sigpending(uint64_t *ret)
+{
+	return (int)SYS3(SYS_rt_sigpending, ret, 8, 0);
+}
+
 static inline int sys_sigtimedwait(const uint64_t *set, long seconds, long ns)
 {
 	/* The kernel's old_timespec32 or timespec: two longs on every ABI. */
