@@ -223,13 +223,16 @@ static int overcommit_memory(void)
 
 CASE("C13", segment_larger_than_all_memory_is_enomem)
 {
+	size_t size;
+
 	if (!LONG_64)
 		SKIP("not a 64-bit program");
 	if (overcommit_memory() != 0)
 		SKIP("overcommit_memory is not 0");
 
-	CHECK_ERRNO(shmget(IPC_PRIVATE, (size_t)1 << 46, 0600), ENOMEM);
-	CHECK_ERRNO(shmget(KEY, (size_t)1 << 46, IPC_CREAT | 0600), ENOMEM);
+	size = (size_t)1 << (LONG_64 ? 46 : 0);
+	CHECK_ERRNO(shmget(IPC_PRIVATE, size, 0600), ENOMEM);
+	CHECK_ERRNO(shmget(KEY, size, IPC_CREAT | 0600), ENOMEM);
 	CHECK_ERRNO(shmget(KEY, 0, 0), ENOENT);
 }
 
