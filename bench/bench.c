@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ushm-bench - the kernel's System V segments and ushm's, side by side.
+ *
+ * Both do the same within milliseconds of each other, in rounds whose order
+ * alternates, so that a noisy machine disturbs both alike. What counts is the
+ * median of the rounds' ratios; brackets hold the least and the largest.
+ *
+ * The kernel's side makes the system calls itself, in an IPC namespace of its
+ * own where it may; ushm's calls the drop-ins on a new directory. Both are
+ * gone at the end.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ushm.h"
+
+#define MAX_ROUNDS 1000
+#define KEY	   0x62656e63
+#define PAGE	   4096
+
+extern char **environ;
+
+static char dir[PATH_MAX];
+static int fixed_id[2] = { -1, -1 }; /* KERNEL and USHM: under KEY */
+
+/* ----------------------------------------------------------- two systems */
+
+enum { KERNEL, USHM };
+
+struct api {
+	int side;
+	const char *name;
+	int (*get)(key_t key, size_t size, int flags);
+	void *(*at)(int id, const void *addr, int flags);
+	int (*dt)(const void *addr);
+	int (*ctl)(int id, int cmd, struct shmid_ds *buf);
+};
+
+/* The library's own functions could be a preload's. */
+static int kernel_get(key_t key, size_t size, int flags)
+{
+	return (int)syscall(SYS_shmget, key, size, flags);
+}
+
+static void *kernel_at(int id, const void *addr, int flags)
+{
+	return (void *)syscall(SYS_shmat, id, addr, flags);
+}
+
+static int kernel_dt(const void *addr)
+{
+	return (int)syscall(SYS_shmdt, addr);
+}
+
+static int kernel_ctl(int id, int cmd, struct shmid_ds *buf)
+{
+#ifndef __LP64__
+	cmd |= 0x100; /* IPC_64: the structure of today */
+#endif
+	return (int)syscall(SYS_shmctl, id, cmd, buf);
+}
+
+static const struct api apis[2] = {
+	{ KERNEL, "kernel", kernel_get, kernel_at, kernel_dt, kernel_ctl },
+	{ USHM, "ushm", ushm_shmget, ushm_shmat, ushm_shmdt, ushm_shmctl },
+};
+
+/* -------------------------------------------------------------- clean-up */
+
+static pid_t owner;
+
+static void clean_up(void)
+{
+	struct dirent *e;
+	DIR *d;
+
+	if (getpid() != owner)
+		return;
+
+	for (int side = KERNEL; side <= USHM; side++)
+		if (fixed_id[side] != -1)
+			apis[side].ctl(fixed_id[side], IPC_RMID, NULL);
+
+	d = *dir ? opendir(dir) : NULL;
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		if (*e->d_name != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	rmdir(dir);
+}
+
+static void on_signal(int sig)
+{
+	clean_up(); /* most likely in order, and the alternative is none */
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void die(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+
+static void die(const char *fmt, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "ushm-bench: ");
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static void check(bool ok, const struct api *a, const char *call)
+{
+	if (!ok)
+		die("%s: %s: %s", a->name, call, strerror(errno));
+}
+
+/* ----------------------------------------------------------------- cases */
+
+static void find_key(const struct api *a, unsigned n)
+{
+	while (n--)
+		check(a->get(KEY, 0, 0) == fixed_id[a->side], a, "shmget");
+}
+
+static void stat_segment(const struct api *a, unsigned n)
+{
+	struct shmid_ds ds;
+
+	while (n--)
+		check(a->ctl(fixed_id[a->side], IPC_STAT, &ds) == 0, a,
+		      "IPC_STAT");
+}
+
+static void attach_detach(const struct api *a, unsigned n)
+{
+	void *p;
+
+	while (n--) {
+		p = a->at(fixed_id[a->side], NULL, 0);
+		check(p != (void *)-1, a, "shmat");
+		check(a->dt(p) == 0, a, "shmdt");
+	}
+}
+
+static void create_remove(const struct api *a, unsigned n)
+{
+	int id;
+
+	while (n--) {
+		id = a->get(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
+		check(id != -1, a, "shmget");
+		check(a->ctl(id, IPC_RMID, NULL) == 0, a, "IPC_RMID");
+	}
+}
+
+static void whole_cycle(const struct api *a, unsigned n)
+{
+	volatile char *p;
+	int id;
+
+	while (n--) {
+		id = a->get(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
+		check(id != -1, a, "shmget");
+		p = a->at(id, NULL, 0);
+		check(p != (void *)-1, a, "shmat");
+		*p = 1;
+		check(a->dt((const void *)p) == 0, a, "shmdt");
+		check(a->ctl(id, IPC_RMID, NULL) == 0, a, "IPC_RMID");
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*run)(const struct api *a, unsigned n);
+	unsigned n; /* a round */
+} cases[] = {
+	{ "shmget, key exists", find_key, 20000 },
+	{ "shmctl IPC_STAT", stat_segment, 20000 },
+	{ "shmat, shmdt", attach_detach, 4000 },
+	{ "create, remove", create_remove, 3000 },
+	{ "create, attach, touch, detach, remove", whole_cycle, 2000 },
+};
+
+/* ------------------------------------------------------------ statistics */
+
+struct series {
+	unsigned n;
+	double v[MAX_ROUNDS];
+};
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* "MEDIAN [LEAST-LARGEST]" */
+static void print_series(struct series *s, int width, int digits)
+{
+	char range[64];
+
+	qsort(s->v, s->n, sizeof(*s->v), compare);
+	snprintf(range, sizeof(range), "[%.*f-%.*f]", digits, s->v[0], digits,
+		 s->v[s->n - 1]);
+	printf(" %*.*f %-*s", width, digits,
+	       (s->v[s->n / 2] + s->v[(s->n - 1) / 2]) / 2, width * 2 + 1,
+	       range);
+}
+
+static double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static double time_case(size_t c, const struct api *a, unsigned n)
+{
+	double begin = now_ns();
+
+	cases[c].run(a, n);
+	return (now_ns() - begin) / n;
+}
+
+static unsigned rounds = 15, divisor = 1;
+static bool with_kernel;
+
+static void print_head(const char *what, const char *first, const char *second,
+		       const char *ratio)
+{
+	printf("%-38s %-24s %-24s %s\n", what, first, second, ratio);
+}
+
+static void run_case(size_t c)
+{
+	static struct series t[2], ratio;
+	unsigned n = cases[c].n / divisor + 1;
+
+	t[KERNEL].n = t[USHM].n = ratio.n = 0;
+	for (unsigned round = 0; round < rounds + 1; round++) {
+		double ns[2] = { 0, 0 };
+
+		for (int turn = 0; turn < 2; turn++) {
+			int side = (turn + (int)round) % 2;
+
+			if (side == USHM || with_kernel)
+				ns[side] = time_case(c, &apis[side], n);
+		}
+		if (round == 0)
+			continue; /* warming up */
+		t[KERNEL].v[t[KERNEL].n++] = ns[KERNEL];
+		t[USHM].v[t[USHM].n++] = ns[USHM];
+		if (with_kernel)
+			ratio.v[ratio.n++] = ns[USHM] / ns[KERNEL];
+	}
+
+	printf("%-38s", cases[c].name);
+	if (with_kernel)
+		print_series(&t[KERNEL], 8, 0);
+	print_series(&t[USHM], 8, 0);
+	if (with_kernel)
+		print_series(&ratio, 5, 2);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* ------------------------------------------------------ what a start costs */
+
+static double time_start(char **argv, unsigned n)
+{
+	double begin = now_ns();
+	int r, status;
+	pid_t pid;
+
+	for (unsigned i = 0; i < n; i++) {
+		r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+		if (r != 0)
+			die("%s: %s", argv[0], strerror(r));
+		while (waitpid(pid, &status, 0) == -1)
+			if (errno != EINTR)
+				die("waitpid: %s", strerror(errno));
+		if (status != 0)
+			die("%s %s: status %d", argv[0], argv[1] ? argv[1] : "",
+			    status);
+	}
+	return (now_ns() - begin) / n / 1000;
+}
+
+static void run_starts(void)
+{
+	static struct series t[2], added;
+	char ushm[PATH_MAX], run[] = "run", prog[] = "true";
+	char *bare[] = { prog, NULL }, *with[] = { ushm, run, prog, NULL };
+	unsigned n = 60 / divisor + 1;
+	ssize_t len;
+	char *slash;
+
+	/* beside ourselves, as in the build directory */
+	len = readlink("/proc/self/exe", ushm, sizeof(ushm) - sizeof("ushm"));
+	if (len < 0)
+		return;
+	ushm[len] = '\0';
+	slash = strrchr(ushm, '/');
+	if (!slash)
+		return;
+	strcpy(slash + 1, "ushm");
+	if (access(ushm, X_OK) == -1) {
+		printf("\nNo %s: what a start costs is left out.\n", ushm);
+		return;
+	}
+
+	for (unsigned round = 0; round < rounds + 1; round++) {
+		double us[2];
+
+		for (unsigned turn = 0; turn < 2; turn++) {
+			unsigned side = (turn + round) % 2;
+
+			us[side] = time_start(side ? with : bare, n);
+		}
+		if (round == 0)
+			continue;
+		t[0].v[t[0].n++] = us[0];
+		t[1].v[t[1].n++] = us[1];
+		added.v[added.n++] = us[1] - us[0];
+	}
+
+	putchar('\n');
+	print_head("microseconds [least-largest]", "     true",
+		   "     ushm run true", "added");
+	printf("%-38s", "start and end of a program");
+	print_series(&t[0], 8, 0);
+	print_series(&t[1], 8, 0);
+	print_series(&added, 5, 0);
+	putchar('\n');
+}
+
+/* ----------------------------------------------------------------- setup */
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd == -1)
+		return;
+	if (write(fd, text, strlen(text)) == -1)
+		fprintf(stderr, "ushm-bench: %s: %s\n", path, strerror(errno));
+	close(fd);
+}
+
+/* An IPC namespace of our own; in a user namespace if we may not otherwise. */
+static bool leave_ipc_namespace(void)
+{
+	char map[64];
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+
+	if (unshare(CLONE_NEWIPC) == 0)
+		return true;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWIPC) == -1)
+		return false;
+
+	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
+	write_text("/proc/self/uid_map", map);
+	write_text("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
+	write_text("/proc/self/gid_map", map);
+	return true;
+}
+
+static void make_dir(void)
+{
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+	snprintf(dir, sizeof(dir), "%s/ushm-bench.XXXXXX", base);
+	if (!mkdtemp(dir)) {
+		*dir = '\0';
+		die("%s: %s", base, strerror(errno));
+	}
+	if (setenv("USHM_DIR", dir, 1) == -1)
+		die("setenv: %s", strerror(errno));
+}
+
+static void make_fixed(const struct api *a)
+{
+	int id = a->get(KEY, PAGE, IPC_CREAT | IPC_EXCL | 0600);
+
+	check(id != -1, a, "shmget");
+	fixed_id[a->side] = id;
+}
+
+/* One processor: the caches are the same for both. */
+static void stay_here(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void usage(FILE *f)
+{
+	fprintf(f, "usage: ushm-bench [-q] [-r ROUNDS]\n"
+		   "  -q  quick: a tenth of the calls in each round\n"
+		   "  -r  rounds that count (15)\n");
+}
+
+int main(int argc, char **argv)
+{
+	bool own;
+	int opt, id;
+
+	while ((opt = getopt(argc, argv, "hqr:")) != -1) {
+		switch (opt) {
+		case 'h':
+			usage(stdout);
+			return 0;
+		case 'q':
+			divisor = 10;
+			break;
+		case 'r':
+			rounds = (unsigned)strtoul(optarg, NULL, 10);
+			if (rounds >= 1 && rounds < MAX_ROUNDS)
+				break;
+			/* fall through */
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+
+	owner = getpid();
+	own = leave_ipc_namespace();
+	stay_here();
+	make_dir();
+	atexit(clean_up);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
+
+	id = kernel_get(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
+	if (id == -1) {
+		printf("The kernel has no System V shared memory for us (%s): "
+		       "ushm alone.\n",
+		       strerror(errno));
+	} else {
+		kernel_ctl(id, IPC_RMID, NULL);
+		with_kernel = true;
+		make_fixed(&apis[KERNEL]);
+		if (!own)
+			printf("The kernel's side runs in the system's IPC "
+			       "namespace.\n");
+	}
+	make_fixed(&apis[USHM]);
+
+	printf("%u rounds, one after the other on one processor; medians.\n\n",
+	       rounds);
+	if (with_kernel)
+		print_head("nanoseconds [least-largest]", "   kernel",
+			   "     ushm", "ushm/kernel");
+	else
+		print_head("nanoseconds [least-largest]", "     ushm", "", "");
+	for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++)
+		run_case(c);
+	run_starts();
+	return 0;
+}

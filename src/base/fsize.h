@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * File sizes under RLIMIT_FSIZE.
+ *
+ * A program's file size limit is none of shmget()'s business (the kernel's
+ * ignores it), but growing a file past it raises SIGXFSZ, which kills. These
+ * raise the soft limit for the length of one system call where the hard limit
+ * allows, and turn the signal into -EFBIG where it does not.
+ */
+#ifndef USHM_BASE_FSIZE_H
+#define USHM_BASE_FSIZE_H
+
+#include <stdint.h>
+
+int fsize_truncate(int fd, uint64_t size);
+
+/* As fallocate(2) with mode 0. -EOPNOTSUPP where the file system cannot. */
+int fsize_allocate(int fd, uint64_t from, uint64_t length);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls, returning 0 or more, or -errno.
+ *
+ * This is the only place that enters the kernel. The libc functions of the
+ * same names are avoided on purpose: they set errno, are cancellation points,
+ * and in the preload library some of them are our own.
+ */
+#ifndef USHM_BASE_SYS_H
+#define USHM_BASE_SYS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__x86_64__) && !defined(__ILP32__)
+#include "base/syscall_x86_64.h"
+#elif defined(__i386__)
+#include "base/syscall_i386.h"
+#elif defined(__aarch64__)
+#include "base/syscall_aarch64.h"
+#else
+#error "ushm has no system call stub for this machine: add base/syscall_<arch>.h"
+#endif
+
+#define SYS6(n, a, b, c, d, e, f)                                              \
+	sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e),  \
+		  (long)(f))
+#define SYS3(n, a, b, c) sys_call3((n), (long)(a), (long)(b), (long)(c))
+
+static inline int sys_openat(int dir, const char *path, int flags, mode_t mode)
+{
+#if defined(__i386__)
+	flags |= O_LARGEFILE;
+#endif
+	return (int)SYS6(SYS_openat, dir, path, flags, mode, 0, 0);
+}
+
+static inline int sys_close(int fd)
+{
+	return (int)SYS3(SYS_close, fd, 0, 0);
+}
+
+static inline long sys_read(int fd, void *buf, size_t size)
+{
+	return SYS3(SYS_read, fd, buf, size);
+}
+
+static inline long sys_write(int fd, const void *buf, size_t size)
+{
+	return SYS3(SYS_write, fd, buf, size);
+}
+
+static inline int sys_unlinkat(int dir, const char *path, int flags)
+{
+	return (int)SYS3(SYS_unlinkat, dir, path, flags);
+}
+
+static inline int sys_mkdirat(int dir, const char *path, mode_t mode)
+{
+	return (int)SYS3(SYS_mkdirat, dir, path, mode);
+}
+
+static inline int sys_linkat(int from, const char *old, int to,
+			     const char *path, int flags)
+{
+	return (int)SYS6(SYS_linkat, from, old, to, path, flags, 0);
+}
+
+static inline int sys_renameat(int from, const char *old, int to,
+			       const char *path)
+{
+#if defined(SYS_renameat)
+	return (int)SYS6(SYS_renameat, from, old, to, path, 0, 0);
+#else
+	return (int)SYS6(SYS_renameat2, from, old, to, path, 0, 0);
+#endif
+}
+
+static inline int sys_ftruncate(int fd, uint64_t size)
+{
+#if defined(__i386__)
+	return (int)SYS3(SYS_ftruncate64, fd, (uint32_t)size,
+			 (uint32_t)(size >> 32));
+#else
+	return (int)SYS3(SYS_ftruncate, fd, size, 0);
+#endif
+}
+
+static inline int sys_fallocate(int fd, int mode, uint64_t from, uint64_t size)
+{
+#if defined(__i386__)
+	return (int)SYS6(SYS_fallocate, fd, mode, (uint32_t)from,
+			 (uint32_t)(from >> 32), (uint32_t)size,
+			 (uint32_t)(size >> 32));
+#else
+	return (int)SYS6(SYS_fallocate, fd, mode, from, size, 0, 0);
+#endif
+}
+
+/* What we ask of a file, the same for every ABI. */
+struct sys_stat {
+	uint64_t dev, ino, size, blocks; /* blocks of 512 bytes */
+	uint32_t mode, uid, gid, nlink;
+};
+
+/* 'flags': AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH */
+static inline int sys_stat(int dir, const char *path, int flags,
+			   struct sys_stat *ret)
+{
+#if defined(__i386__)
+	struct stat64 st;
+#define SYS_STAT_CALL SYS_fstatat64
+#else
+	struct stat st;
+#define SYS_STAT_CALL SYS_newfstatat
+#endif
+	int r = (int)SYS6(SYS_STAT_CALL, dir, path, &st, flags, 0, 0);
+
+	if (r < 0)
+		return r;
+	*ret = (struct sys_stat){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.mode = st.st_mode,
+		.uid = st.st_uid,
+		.gid = st.st_gid,
+		.nlink = (uint32_t)st.st_nlink,
+	};
+	return 0;
+}
+
+static inline int sys_fstat(int fd, struct sys_stat *ret)
+{
+	return sys_stat(fd, "", AT_EMPTY_PATH, ret);
+}
+
+struct sys_space {
+	uint64_t type, total, free; /* bytes; total 0: without a limit */
+};
+
+static inline int sys_statfs(const char *path, struct sys_space *ret)
+{
+#if defined(__i386__)
+	struct statfs64 fs;
+	int r = (int)SYS3(SYS_statfs64, path, sizeof(fs), &fs);
+#else
+	struct statfs fs;
+	int r = (int)SYS3(SYS_statfs, path, &fs, 0);
+#endif
+	if (r < 0)
+		return r;
+	ret->type = (uint64_t)fs.f_type & 0xffffffffu;
+	ret->total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
+	ret->free = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	return 0;
+}
+
+/* True if 'p', as a system call returned it, is an error. */
+static inline bool sys_failed(const void *p)
+{
+	return (uintptr_t)p > (uintptr_t)-4096;
+}
+
+static inline void *sys_mmap(void *addr, size_t length, int prot, int flags,
+			     int fd, uint64_t offset)
+{
+#if defined(__i386__)
+	if (offset & 4095 || offset >> 44)
+		return (void *)(intptr_t)-EINVAL;
+	return (void *)SYS6(SYS_mmap2, addr, length, prot, flags, fd,
+			    (long)(offset >> 12));
+#else
+	return (void *)SYS6(SYS_mmap, addr, length, prot, flags, fd, offset);
+#endif
+}
+
+static inline int sys_munmap(void *addr, size_t length)
+{
+	return (int)SYS3(SYS_munmap, addr, length, 0);
+}
+
+static inline void *sys_mremap(void *old, size_t old_size, size_t new_size,
+			       int flags, void *new_addr)
+{
+	return (void *)SYS6(SYS_mremap, old, old_size, new_size, flags,
+			    new_addr, 0);
+}
+
+static inline int sys_madvise(void *addr, size_t length, int advice)
+{
+	return (int)SYS3(SYS_madvise, addr, length, advice);
+}
+
+static inline int sys_getpid(void)
+{
+	return (int)SYS3(SYS_getpid, 0, 0, 0);
+}
+
+static inline int sys_gettid(void)
+{
+	return (int)SYS3(SYS_gettid, 0, 0, 0);
+}
+
+#if defined(__i386__)
+#define SYS_ID(name) SYS_##name##32
+#else
+#define SYS_ID(name) SYS_##name
+#endif
+
+static inline uid_t sys_getuid(void)
+{
+	return (uid_t)SYS3(SYS_ID(getuid), 0, 0, 0);
+}
+
+static inline uid_t sys_geteuid(void)
+{
+	return (uid_t)SYS3(SYS_ID(geteuid), 0, 0, 0);
+}
+
+static inline gid_t sys_getegid(void)
+{
+	return (gid_t)SYS3(SYS_ID(getegid), 0, 0, 0);
+}
+
+static inline int sys_getgroups(int n, gid_t *groups)
+{
+	return (int)SYS3(SYS_ID(getgroups), n, groups, 0);
+}
+
+/* The effective capabilities of the calling thread as a bit set. */
+static inline uint64_t sys_capabilities(void)
+{
+	struct {
+		uint32_t version;
+		int pid;
+	} header = { 0x20080522, 0 };
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} data[2] = { { 0 } };
+
+	if (SYS3(SYS_capget, &header, data, 0) < 0)
+		return 0;
+	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+static inline int sys_kill(int pid, int sig)
+{
+	return (int)SYS3(SYS_kill, pid, sig, 0);
+}
+
+struct sys_rlimit {
+	uint64_t cur, max;
+};
+
+static inline int sys_prlimit(int what, const struct sys_rlimit *set,
+			      struct sys_rlimit *ret)
+{
+	return (int)SYS6(SYS_prlimit64, 0, what, set, ret, 0, 0);
+}
+
+/*
+ * The kernel's signal set: 64 bits. Given to the system call itself so that
+ * libc's internal signals (thread cancellation) are covered too.
+ */
+static inline int sys_sigmask(int how, const uint64_t *set, uint64_t *ret)
+{
+	return (int)SYS6(SYS_rt_sigprocmask, how, set, ret, 8, 0, 0);
+}
+
+static inline int sys_sigtimedwait(const uint64_t *set, long seconds, long ns)
+{
+	/* The kernel's old_timespec32 or timespec: two longs on every ABI. */
+	long timeout[2] = { seconds, ns };
+
+	return (int)SYS6(SYS_rt_sigtimedwait, set, 0, timeout, 8, 0, 0);
+}
+
+/* Shared (between processes) futex; 'timeout_ns' below one second. */
+static inline int sys_futex_wait(uint32_t *word, uint32_t value,
+				 long timeout_ns)
+{
+	long timeout[2] = { 0, timeout_ns };
+
+	return (int)SYS6(SYS_futex, word, FUTEX_WAIT, value, timeout, 0, 0);
+}
+
+static inline int sys_futex_wake(uint32_t *word, int count)
+{
+	return (int)SYS6(SYS_futex, word, FUTEX_WAKE, count, 0, 0, 0);
+}
+
+static inline int sys_memfd_create(const char *name, unsigned flags)
+{
+	return (int)SYS3(SYS_memfd_create, name, flags, 0);
+}
+
+static inline long sys_getdents(int fd, void *buf, size_t size)
+{
+	return SYS3(SYS_getdents64, fd, buf, size);
+}
+
+static inline int sys_getcwd(char *buf, size_t size)
+{
+	return (int)SYS3(SYS_getcwd, buf, size, 0);
+}
+
+static inline long sys_readlink(const char *path, char *buf, size_t size)
+{
+	return SYS6(SYS_readlinkat, AT_FDCWD, path, buf, size, 0, 0);
+}
+
+/* Seconds of the Epoch as the kernel stamps them: never ahead of time(2). */
+static inline int64_t sys_now(void)
+{
+	struct timespec ts;
+
+	/* libc's own answers this from the vDSO, without the kernel. */
+	if (clock_gettime(CLOCK_REALTIME_COARSE, &ts) < 0)
+		return 0;
+	return ts.tv_sec;
+}
+
+/* Nanoseconds of a clock that never goes back. */
+static inline int64_t sys_monotonic_ns(void)
+{
+	struct timespec ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) < 0)
+		return 0;
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the mappings of segments in this process and their records.
+ *
+ * Invariant: a mapping that a program can use has a record from before shmat()
+ * returns it until after it is unmapped, so nattch is never too low. Records
+ * are pieces: what the kernel has as one VMA is one record.
+ * Lock: the space's 'local' around the mapping and its record together; the
+ * registry's for the record alone.
+ * Crash: killed between the mapping and its record, or between unmapping and
+ * removing the record, the process takes both along.
+ */
+#include "core/attach.h"
+
+#include <string.h>
+#include <sys/shm.h>
+
+#include "base/signals.h"
+#include "base/step.h"
+#include "core/process.h"
+#include "store/perm.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+#define ALIGN (LAYOUT_PAGE - 1)
+
+/* ------------------------------------------------- the range of interest */
+
+static void range_include(struct space *sp, uintptr_t from, uintptr_t to)
+{
+	if (from < sp->low)
+		store_release(&sp->low, from);
+	if (to > sp->high)
+		store_release(&sp->high, to);
+}
+
+static bool range_touches(const struct space *sp, uintptr_t addr, size_t length)
+{
+	return addr < load_acquire(&sp->high) &&
+	       addr + length > load_acquire(&sp->low);
+}
+
+bool attach_touches(uintptr_t addr, size_t length)
+{
+	for (struct space *sp = space_first(); sp; sp = sp->next)
+		if (range_touches(sp, addr, length))
+			return true;
+	return false;
+}
+
+/* --------------------------------------------------------------- records */
+
+struct piece_change {
+	uint32_t link; /* record + 1; NO_INDEX: a new one */
+	uint32_t segment;
+	struct ledger_piece piece; /* length 0: remove it */
+};
+
+/* One change to a record, all or nothing; grows the array when needed. */
+static int record_change(struct space *sp, const struct piece_change *c)
+{
+	struct ledger_event e = { sp->self.pid, sys_now() };
+	struct registry *r = &sp->reg;
+	int ret = 0;
+
+	for (;;) {
+		space_lock(sp);
+		if (c->link == NO_INDEX)
+			ret = ledger_add(r, space_slot(sp), c->segment,
+					 &c->piece, &e);
+		else if (c->piece.length == 0)
+			ledger_remove(r, c->link - 1, space_slot(sp), &e);
+		else
+			ledger_move(r, c->link - 1, c->piece.addr,
+				    c->piece.length, c->piece.offset);
+		if (ret == 0)
+			undo_commit(r);
+		else
+			undo_rollback(r);
+		space_unlock(sp);
+		if (ret != -EAGAIN)
+			return ret;
+		if (space_grow(sp, &r->h->attaches) < 0)
+			return -ENOMEM;
+	}
+}
+
+static int record_add(struct space *sp, uint32_t segment,
+		      const struct ledger_piece *piece)
+{
+	struct piece_change c = { NO_INDEX, segment, *piece };
+	int r = record_change(sp, &c);
+
+	if (r == 0)
+		range_include(sp, (uintptr_t)piece->addr,
+			      (uintptr_t)(piece->addr + piece->length));
+	return r;
+}
+
+/* The first record of ours after 'link' that touches the range. */
+static uint32_t record_next(const struct space *sp, uint32_t link,
+			    uint64_t from, uint64_t to)
+{
+	const struct registry *r = &sp->reg;
+
+	/* Our own list changes only under our own 'local'. */
+	link = link == NO_INDEX ? ledger_first(r, space_slot(sp))
+				: r->attaches[link - 1].next_in_proc;
+	for (; link != NO_INDEX; link = r->attaches[link - 1].next_in_proc) {
+		const struct layout_attach *a = &r->attaches[link - 1];
+
+		if (a->addr < to && a->addr + a->length > from)
+			break;
+	}
+	return link;
+}
+
+/*
+ * The range is unmapped: records of pieces within go, others shrink, one that
+ * sticks out on both sides becomes two. As the kernel, a split counts as an
+ * attach (atime) and what goes as a detach (dtime).
+ */
+static void records_unmap(struct space *sp, uint64_t from, uint64_t to)
+{
+	struct registry *r = &sp->reg;
+	uint32_t link;
+
+	while ((link = record_next(sp, NO_INDEX, from, to)) != NO_INDEX) {
+		struct layout_attach *a = &r->attaches[link - 1];
+		uint64_t start = a->addr, end = a->addr + a->length;
+		struct ledger_piece whole = { start, a->length, a->offset,
+					      a->flags, a->attach };
+		struct piece_change c = { link, a->segment, whole };
+		struct ledger_piece part;
+
+		/* The parts that stay are new records; then the old one goes:
+		 * never fewer than there are. */
+		if (end > to) {
+			part = whole;
+			part.addr = to;
+			part.length = end - to;
+			part.offset = whole.offset + (to - start);
+			(void)record_add(sp, c.segment, &part);
+		}
+		if (start < from) {
+			part = whole;
+			part.length = from - start;
+			(void)record_add(sp, c.segment, &part);
+		}
+		c.piece.length = 0;
+		(void)record_change(sp, &c);
+	}
+}
+
+/* --------------------------------------------------------------- handles */
+
+/*
+ * A handle is one page of the segment, mapped where no program looks.
+ * mremap() with an old size of 0 makes another mapping of the whole segment
+ * from it: one system call, no descriptor. It is a mapping of its own, not
+ * what the program had: that may carry protections and advice. Only for a
+ * segment that this process attaches again and again: the first attach
+ * remembers it, the second makes the handle. Guarded by 'local'.
+ */
+static void handle_drop(struct space_handle *h)
+{
+	if (h->page)
+		(void)sys_munmap(h->page, LAYOUT_PAGE);
+	*h = (struct space_handle){ 0 };
+}
+
+static struct space_handle *handle_find(struct space *sp, uint32_t index,
+					uint32_t seq)
+{
+	for (int i = 0; i < SPACE_HANDLES; i++) {
+		struct space_handle *h = &sp->handles[i];
+
+		if (h->used && h->index == index && h->seq == seq)
+			return h;
+	}
+	return NULL;
+}
+
+static void handle_remember(struct space *sp, uint32_t index, uint32_t seq)
+{
+	struct space_handle *h = &sp->handles[sp->next_handle % SPACE_HANDLES];
+
+	sp->next_handle++;
+	handle_drop(h);
+	*h = (struct space_handle){ true, index, seq, NULL };
+}
+
+/* Forget those of segments that are gone. */
+static void handles_tidy(struct space *sp)
+{
+	for (int i = 0; i < SPACE_HANDLES; i++) {
+		struct space_handle *h = &sp->handles[i];
+		const struct layout_segment *s;
+
+		if (!h->page)
+			continue;
+		s = &sp->reg.segments[h->index];
+		if (load_relaxed(&s->state) != SEG_LIVE ||
+		    load_relaxed(&s->seq) != h->seq)
+			handle_drop(h);
+	}
+}
+
+/* ---------------------------------------------------------------- attach */
+
+static int map_segment(struct space *sp, uint32_t index,
+		       const struct layout_segment *s, uintptr_t addr,
+		       bool fixed, int shmflg, void **ret_addr)
+{
+	uint64_t unit = s->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
+	uint64_t size = (s->size + unit - 1) & ~(unit - 1);
+	int prot = PROT_READ, flags = 0, r;
+	struct space_handle *h;
+	char path[PATH_ROOM];
+	bool want_handle;
+	void *p;
+
+	if (!(shmflg & SHM_RDONLY))
+		prot |= PROT_WRITE;
+	if (shmflg & SHM_EXEC)
+		prot |= PROT_EXEC;
+	if (fixed)
+		flags = shmflg & SHM_REMAP || !addr ? MAP_FIXED
+						    : MAP_FIXED_NOREPLACE;
+
+	h = handle_find(sp, index, s->seq);
+	if (h && h->page && !fixed && prot == (PROT_READ | PROT_WRITE)) {
+		p = sys_mremap(h->page, 0, (size_t)size, MREMAP_MAYMOVE, NULL);
+		if (sys_failed(p))
+			return (int)(intptr_t)p;
+		*ret_addr = p;
+		return 0;
+	}
+	if (!h)
+		handle_remember(sp, index, s->seq);
+	want_handle = h && !h->page && !(s->flags & SEG_HUGE);
+
+	r = space_path(sp, index, s->seq, path, sizeof(path));
+	if (r < 0)
+		return r;
+	r = sp->backing->map(path, (void *)addr, size, prot, flags,
+			     s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
+			     want_handle ? &h->page : NULL);
+	if (r == -EEXIST)
+		return -EINVAL; /* the range is not free */
+	if (r < 0)
+		return r;
+	/* Whoever destroys the segment must know that its memory is held. */
+	if (want_handle && h->page)
+		(void)fetch_or(&sp->reg.segments[index].flags,
+			       (uint32_t)SEG_HANDLES);
+	if (flags == MAP_FIXED_NOREPLACE && p != (void *)addr) {
+		/* A kernel before 4.17 takes the flag for a mere wish. */
+		(void)sys_munmap(p, (size_t)size);
+		return -EINVAL;
+	}
+	*ret_addr = p;
+	return 0;
+}
+
+/* 'copy' is the segment as it was when it was found and allowed. */
+static int attach_entered(struct space *sp, uint32_t index,
+			  const struct layout_segment *copy, uintptr_t addr,
+			  bool fixed, int shmflg, void **ret_addr)
+{
+	struct registry *r = &sp->reg;
+	struct layout_segment *s = &r->segments[index];
+	struct ledger_event e = { sp->self.pid, 0 };
+	struct ledger_piece piece = { 0 };
+	uint64_t unit;
+	void *p;
+	int ret;
+
+	handles_tidy(sp);
+	ret = map_segment(sp, index, copy, addr, fixed, shmflg, &p);
+	if (ret == -EIDRM && (load_acquire(&s->state) != SEG_LIVE ||
+			      load_relaxed(&s->seq) != copy->seq))
+		return -EINVAL; /* removed a moment ago */
+	if (ret < 0)
+		return ret;
+	step("attach: mapped");
+
+	unit = copy->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
+	piece.addr = (uintptr_t)p;
+	piece.length = (copy->size + unit - 1) & ~(unit - 1);
+	piece.flags = (uint32_t)shmflg & (SHM_RDONLY | SHM_EXEC);
+	if (shmflg & SHM_REMAP)
+		records_unmap(sp, piece.addr, piece.addr + piece.length);
+
+	/* Nobody can use the mapping yet: if the segment went meanwhile, it
+	 * was never attached. */
+	for (;;) {
+		space_lock(sp);
+		ret = -EINVAL;
+		if (s->state == SEG_LIVE && s->seq == copy->seq) {
+			e.now = sys_now();
+			ret = ledger_add(r, space_slot(sp), index, &piece, &e);
+		}
+		if (ret == 0)
+			undo_commit(r);
+		else
+			undo_rollback(r);
+		space_unlock(sp);
+		if (ret != -EAGAIN)
+			break;
+		ret = -ENOMEM;
+		if (space_grow(sp, &r->h->attaches) < 0)
+			break;
+	}
+	if (ret < 0) {
+		(void)sys_munmap(p, (size_t)piece.length);
+		return ret;
+	}
+	step("attach: recorded");
+	range_include(sp, (uintptr_t)p,
+		      (uintptr_t)(piece.addr + piece.length));
+	*ret_addr = p;
+	return 0;
+}
+
+int attach_segment(struct space *sp, int id, uintptr_t addr, int flags,
+		   void **ret_addr)
+{
+	bool fixed = addr != 0;
+	struct layout_segment s;
+	struct space_entry e;
+	unsigned want;
+	int r;
+
+	if (id < 0)
+		return -EINVAL;
+	if (addr & ALIGN) {
+		if (!(flags & SHM_RND))
+			return -EINVAL;
+		addr &= ~(uintptr_t)ALIGN;
+	}
+	/* Rounded to 0 stays an address to the kernel: it maps page 0. */
+	if (!addr && flags & SHM_REMAP)
+		return -EINVAL;
+
+	r = space_read_id(sp, id, &s);
+	if (r < 0)
+		return r;
+	want = flags & SHM_RDONLY ? 04 : 06;
+	if (flags & SHM_EXEC)
+		want |= 01;
+	r = perm_check(&s, want);
+	if (r < 0)
+		return r;
+	if (addr && addr + s.size < addr)
+		return flags & SHM_REMAP ? -ENOMEM : -EINVAL;
+
+	r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	r = attach_entered(sp, registry_index(&sp->reg, id), &s, addr, fixed,
+			   flags, ret_addr);
+	space_leave(sp, &e);
+	return r;
+}
+
+/* ---------------------------------------------------------------- detach */
+
+/*
+ * The kernel's rule: the lowest piece at or above 'addr' that lies where it
+ * would lie had the whole been attached at 'addr'.
+ */
+static uint32_t detach_find(const struct space *sp, uint64_t addr)
+{
+	const struct registry *r = &sp->reg;
+	uint32_t found = NO_INDEX, link;
+
+	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;
+	     link = r->attaches[link - 1].next_in_proc) {
+		const struct layout_attach *a = &r->attaches[link - 1];
+
+		if (a->addr >= addr && a->addr - addr == a->offset &&
+		    (found == NO_INDEX ||
+		     a->addr < r->attaches[found - 1].addr))
+			found = link;
+	}
+	return found;
+}
+
+static void detach_piece(struct space *sp, uint32_t link)
+{
+	const struct layout_attach *a = &sp->reg.attaches[link - 1];
+	struct piece_change c = { link, a->segment, { 0 } };
+
+	(void)sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length);
+	step("attach: unmapped");
+	(void)record_change(sp, &c);
+}
+
+static int detach_entered(struct space *sp, uint64_t addr)
+{
+	struct registry *r = &sp->reg;
+	uint64_t attach, end;
+	uint32_t link;
+
+	space_lock(sp);
+	link = ledger_find(r, space_slot(sp), addr);
+	space_unlock(sp);
+	if (link == NO_INDEX || r->attaches[link - 1].offset != 0)
+		link = detach_find(sp, addr);
+	if (link == NO_INDEX)
+		return -EINVAL;
+
+	attach = r->attaches[link - 1].attach;
+	end = r->segments[r->attaches[link - 1].segment].size;
+	end = addr + ((end + ALIGN) & ~(uint64_t)ALIGN);
+	if (r->segments[r->attaches[link - 1].segment].flags & SEG_HUGE)
+		end = UINT64_MAX;
+
+	/* It, and the later pieces of the same attach that lie in place. */
+	if (r->attaches[link - 1].addr + r->attaches[link - 1].length >= end) {
+		detach_piece(sp, link);
+		return 0;
+	}
+	detach_piece(sp, link);
+	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;) {
+		const struct layout_attach *a = &r->attaches[link - 1];
+		uint32_t next = a->next_in_proc;
+
+		if (a->attach == attach && a->addr >= addr &&
+		    a->addr - addr == a->offset && a->addr + a->length <= end)
+			detach_piece(sp, link);
+		link = next;
+	}
+	return 0;
+}
+
+int attach_detach(struct space *sp, uintptr_t addr)
+{
+	struct space_entry e;
+	int r;
+
+	if (addr & ALIGN || !sp->me)
+		return -EINVAL;
+	r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	r = detach_entered(sp, addr);
+	space_leave(sp, &e);
+	return r;
+}
+
+/* ---------------------------------------------------------- memory calls */
+
+/* Enter every space; the list does not change meanwhile. */
+static void enter_all(struct space_entry *e)
+{
+	signals_block(&e->signals);
+	space_list_hold();
+	for (struct space *sp = space_first(); sp; sp = sp->next) {
+		process_arrive(sp);
+		space_local_take(sp);
+	}
+}
+
+static void leave_all(const struct space_entry *e)
+{
+	for (struct space *sp = space_first(); sp; sp = sp->next)
+		space_local_release(sp);
+	space_list_release();
+	signals_restore(&e->signals);
+}
+
+static void all_unmap(uintptr_t from, size_t length)
+{
+	uint64_t to = (uint64_t)from + ((length + ALIGN) & ~(uint64_t)ALIGN);
+
+	for (struct space *sp = space_first(); sp; sp = sp->next)
+		if (sp->me && range_touches(sp, from, length))
+			records_unmap(sp, from, to);
+}
+
+int attach_munmap(void *addr, size_t length)
+{
+	struct space_entry e;
+	int r;
+
+	enter_all(&e);
+	r = sys_munmap(addr, length);
+	if (r == 0)
+		all_unmap((uintptr_t)addr, length);
+	leave_all(&e);
+	return r;
+}
+
+void *attach_mmap(void *addr, size_t length, int prot, int flags, int fd,
+		  uint64_t offset)
+{
+	struct space_entry e;
+	void *p;
+
+	enter_all(&e);
+	p = sys_mmap(addr, length, prot, flags, fd, offset);
+	if (!sys_failed(p))
+		all_unmap((uintptr_t)p, length);
+	leave_all(&e);
+	return p;
+}
+
+/* mremap() of a piece has succeeded; 'p' is where it is now. */
+static void record_mremap(struct space *sp, uintptr_t old, size_t old_size,
+			  uintptr_t p, size_t new_size, int flags)
+{
+	uint64_t grown = (new_size + ALIGN) & ~(uint64_t)ALIGN;
+	uint64_t before = (old_size + ALIGN) & ~(uint64_t)ALIGN;
+	const struct layout_attach *a;
+	struct ledger_piece piece;
+	struct piece_change c;
+	uint32_t link;
+
+	link = record_next(sp, NO_INDEX, old, old + 1);
+	if (link == NO_INDEX)
+		return;
+	a = &sp->reg.attaches[link - 1];
+	piece = (struct ledger_piece){ p, grown, a->offset + (old - a->addr),
+				       a->flags, a->attach };
+	c = (struct piece_change){ link, a->segment,
+				   { a->addr, a->length, a->offset, a->flags,
+				     a->attach } };
+
+	if (p == old && old_size) {
+		if (grown < before) {
+			records_unmap(sp, old + grown, old + before);
+		} else if (grown > before) {
+			c.piece.length += grown - before;
+			(void)record_change(sp, &c);
+			range_include(sp, old, old + (uintptr_t)grown);
+		}
+		return;
+	}
+	(void)record_add(sp, c.segment, &piece);
+	if (old_size && !(flags & MREMAP_DONTUNMAP))
+		records_unmap(sp, old, old + before);
+}
+
+void *attach_mremap(void *old, size_t old_size, size_t new_size, int flags,
+		    void *new_addr)
+{
+	struct space_entry e;
+	void *p;
+
+	enter_all(&e);
+	p = sys_mremap(old, old_size, new_size, flags, new_addr);
+	if (!sys_failed(p)) {
+		if (flags & MREMAP_FIXED)
+			all_unmap((uintptr_t)p, new_size);
+		for (struct space *sp = space_first(); sp; sp = sp->next)
+			if (sp->me)
+				record_mremap(sp, (uintptr_t)old, old_size,
+					      (uintptr_t)p, new_size, flags);
+	}
+	leave_all(&e);
+	return p;
+}

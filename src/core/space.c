@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the list of open namespaces, the process's slot in each, and the
+ * sweeping of the dead.
+ *
+ * Invariant: whoever changes a namespace has a LIVE process slot in it, so
+ * that others can tell when it dies.
+ * Lock: 'local' for this process's part, then the registry's; never the other
+ * way round. The list of spaces has a lock of its own, taken before both.
+ * Crash: process-local state dies with the process; the rest is the store's.
+ */
+#include "core/space.h"
+
+#include <string.h>
+
+#include "base/signals.h"
+#include "base/step.h"
+#include "core/process.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+#define GLANCE	   64u /* slots that a reading call looks at */
+#define LOOK	   256u /* and a changing one */
+#define ASK_AGAIN  10000000 /* ns before a living suspect is asked again */
+#define MAX_SUSPECTS 64
+
+static struct space *spaces;
+static uint32_t list_lock;
+
+/* ------------------------------------------------- process-private locks */
+
+static void word_take(uint32_t *word)
+{
+	uint32_t seen = 0;
+
+	if (swap_if(word, &seen, 1u))
+		return;
+	while (exchange(word, 2u) != 0)
+		(void)sys_futex_wait(word, 2, 100000000);
+}
+
+static void word_release(uint32_t *word)
+{
+	if (exchange(word, 0u) == 2)
+		(void)sys_futex_wake(word, 1);
+}
+
+void space_list_hold(void)
+{
+	word_take(&list_lock);
+}
+
+void space_list_release(void)
+{
+	word_release(&list_lock);
+}
+
+void space_list_reset(void)
+{
+	store_release(&list_lock, 0);
+}
+
+void space_local_take(struct space *sp)
+{
+	word_take(&sp->local);
+}
+
+void space_local_release(struct space *sp)
+{
+	word_release(&sp->local);
+}
+
+struct space *space_first(void)
+{
+	return load_acquire(&spaces);
+}
+
+/* -------------------------------------------------------------- opening */
+
+static int path_absolute(const char *path, char *buf, size_t size)
+{
+	struct text t;
+	int r;
+
+	text_init(&t, buf, size);
+	if (path[0] != '/') {
+		r = sys_getcwd(buf, size);
+		if (r < 0)
+			return r;
+		t.used = strlen(buf);
+		text_str(&t, "/");
+	}
+	text_str(&t, path);
+	while (t.used > 1 && buf[t.used - 1] == '/')
+		buf[--t.used] = '\0';
+	return t.full ? -ENAMETOOLONG : 0;
+}
+
+/* The directory, if it can be trusted; made if it is to be. */
+static int dir_open(const char *path, bool create, struct sys_stat *ret,
+		    struct text *why)
+{
+	bool made = false;
+	int fd, r;
+
+	if (create) {
+		r = sys_mkdirat(AT_FDCWD, path, 0700);
+		made = r == 0;
+		if (r < 0 && r != -EEXIST) {
+			text_str(why, "cannot be created");
+			return r;
+		}
+	}
+	fd = sys_openat(AT_FDCWD, path,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0) {
+		/* O_DIRECTORY hides the difference between a link and a file */
+		if (sys_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, ret) == 0 &&
+		    S_ISLNK(ret->mode)) {
+			text_str(why, "is a symbolic link");
+			return -ELOOP;
+		}
+		text_str(why, fd == -ENOENT    ? "does not exist"
+			      : fd == -ENOTDIR ? "is not a directory"
+					       : "cannot be opened");
+		return fd;
+	}
+	if (made)
+		(void)SYS3(SYS_fchmod, fd, 0700, 0); /* whatever the umask */
+
+	r = sys_fstat(fd, ret);
+	if (r == 0 && ret->uid != sys_geteuid()) {
+		text_str(why, "belongs to another user");
+		r = -EACCES;
+	} else if (r == 0 && ret->mode & 022) {
+		text_str(why, "may be written by group or others "
+			      "(chmod go-w it)");
+		r = -EACCES;
+	}
+	if (r < 0) {
+		(void)sys_close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/*
+ * A space that is not in use, taken from the list or added to it. One piece
+ * of memory, with one page that a forked child finds wiped. List held.
+ */
+static struct space *space_take(void)
+{
+	size_t size = (sizeof(struct space) + 4095) & ~(size_t)4095;
+	struct space *sp;
+	char *base;
+
+	for (sp = spaces; sp; sp = sp->next)
+		if (!sp->reg.h)
+			return sp;
+	base = sys_mmap(NULL, size + 4096, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_failed(base))
+		return NULL;
+	sp = (struct space *)(void *)base;
+	sp->here = (uint32_t *)(void *)(base + size);
+	sp->low = UINTPTR_MAX;
+	/* Without it (before Linux 4.14) only raw clone() goes unnoticed. */
+	(void)sys_madvise(base + size, 4096, MADV_WIPEONFORK);
+	*sp->here = 1;
+	sp->next = spaces;
+	store_release(&spaces, sp);
+	return sp;
+}
+
+/* List held. 'dir' and 'st' are the directory's. */
+static int open_held(int dir, const struct sys_stat *st, const char *path,
+		     bool create, const struct registry_shape *shape,
+		     struct space **ret_space, struct text *why)
+{
+	static const struct registry_shape standard;
+	struct space *sp;
+	int r;
+
+	for (sp = spaces; sp; sp = sp->next) {
+		if (sp->reg.h && sp->dir_dev == st->dev &&
+		    sp->dir_ino == st->ino) {
+			sp->refs++;
+			*ret_space = sp;
+			return 0;
+		}
+	}
+	sp = space_take();
+	if (!sp)
+		return -ENOMEM;
+	process_arrive(sp);
+	memcpy(sp->dir, path, strlen(path) + 1);
+	sp->backing = &backing_file;
+	sp->dir_dev = st->dev;
+	sp->dir_ino = st->ino;
+	life_self(&sp->self);
+	process_watch();
+	text_str(why, "its registry ");
+	r = registry_open(dir, sys_geteuid(), create, shape ? shape : &standard,
+			  &sp->reg, why);
+	if (r < 0)
+		return r;
+	sp->refs = 1;
+	*ret_space = sp;
+	return 0;
+}
+
+int space_open(const char *path, bool create,
+	       const struct registry_shape *shape, struct space **ret_space,
+	       struct text *why)
+{
+	char absolute[PATH_ROOM];
+	struct sys_stat st;
+	uint64_t signals;
+	int dir, r;
+
+	r = path_absolute(path, absolute, sizeof(absolute));
+	if (r < 0) {
+		text_str(why, "has no usable path");
+		return r;
+	}
+	dir = dir_open(absolute, create, &st, why);
+	if (dir < 0)
+		return dir;
+
+	signals_block(&signals);
+	space_list_hold();
+	r = open_held(dir, &st, absolute, create, shape, ret_space, why);
+	space_list_release();
+	signals_restore(&signals);
+	(void)sys_close(dir);
+	return r;
+}
+
+void space_close(struct space *sp)
+{
+	uint64_t signals;
+
+	signals_block(&signals);
+	space_list_hold();
+
+	/* Once we have a slot, its life word is on a thread's list of robust
+	 * mutexes: the page must stay mapped, and the namespace stays open
+	 * for the next space_open(). */
+	if (--sp->refs == 0 && !sp->me)
+		registry_close(&sp->reg);
+	space_list_release();
+	signals_restore(&signals);
+}
+
+/* ---------------------------------------------------------------- paths */
+
+int space_path(const struct space *sp, uint32_t index, uint32_t seq,
+	       char *buf, size_t size)
+{
+	struct text t;
+
+	text_init(&t, buf, size);
+	text_str(&t, sp->dir);
+	text_str(&t, "/seg-");
+	text_uint(&t, (uint64_t)registry_id(&sp->reg, index, seq), 10, 0, ' ');
+	return t.full ? -ENAMETOOLONG : 0;
+}
+
+/* ------------------------------------------------------- locking, growing */
+
+void space_lock(struct space *sp)
+{
+	lock_take(&sp->reg, &sp->self, space_slot(sp));
+}
+
+/* Destroy the files of what this process has doomed. */
+static void destroy_doomed(struct space *sp)
+{
+	struct registry *r = &sp->reg;
+	char path[PATH_ROOM];
+	uint32_t index = 0;
+
+	while ((index = segments_next_doomed(r, space_slot(sp), index)) !=
+	       UINT32_MAX) {
+		struct layout_segment *s = &r->segments[index];
+		uint32_t seq = load_relaxed(&s->seq);
+
+		if (space_path(sp, index, seq, path, sizeof(path)) == 0) {
+			if (load_relaxed(&s->flags) & SEG_HANDLES)
+				sp->backing->empty(path);
+			(void)sp->backing->destroy(path);
+		}
+		step("space: file destroyed");
+		space_lock(sp);
+		if (s->state == SEG_DOOMED && s->owner == sp->me &&
+		    s->seq == seq) {
+			segments_free(r, index);
+			undo_commit(r);
+		}
+		lock_release(r);
+		index++;
+	}
+}
+
+void space_unlock(struct space *sp)
+{
+	lock_release(&sp->reg);
+	if (load_relaxed(&sp->reg.h->unsettled))
+		destroy_doomed(sp);
+}
+
+int space_grow(struct space *sp, struct layout_array *array)
+{
+	return registry_grow(&sp->reg, sp->dir, array);
+}
+
+/* ---------------------------------------------------------- the slot */
+
+/* Make sure that we have a slot and that its life word is locked. */
+static int slot_ensure(struct space *sp)
+{
+	struct registry *r = &sp->reg;
+	uint32_t slot;
+	int ret;
+
+	if (sp->me) {
+		struct layout_proc *p = &r->procs[space_slot(sp)];
+
+		if (life_marked(p))
+			(void)life_renew(p);
+		return 0;
+	}
+	for (;;) {
+		ret = procs_claim(r, &sp->self, &slot);
+		if (ret == 0)
+			break;
+		if (ret != -EAGAIN || space_grow(sp, &r->h->procs) < 0)
+			return -ENOMEM;
+	}
+	sp->me = slot + 1;
+	return 1;
+}
+
+/* ------------------------------------------------------------- the dead */
+
+/* Sweep slot 'slot' if it is dead. True if it was. */
+static bool sweep_if_dead(struct space *sp, uint32_t slot, uint64_t claim)
+{
+	struct registry *r = &sp->reg;
+
+	if (!life_is_dead(r, &sp->self, slot, claim))
+		return false;
+	step("space: found a dead process");
+	space_lock(sp);
+	ledger_sweep(r, slot, claim, space_slot(sp), sys_now());
+	space_unlock(sp);
+	return true;
+}
+
+/* Has this suspect been found alive a moment ago? */
+static bool asked_lately(struct space *sp, uint32_t slot, uint64_t claim)
+{
+	return sp->asked_slot == slot && sp->asked_claim == claim &&
+	       sys_monotonic_ns() - sp->asked_at < ASK_AGAIN;
+}
+
+/* Look at 'count' slots from 'from' and sweep the dead among them. */
+static void look(struct space *sp, uint32_t from, uint32_t count)
+{
+	uint32_t end = from + count, slot;
+	uint64_t claim;
+
+	while (from < end && procs_suspect(&sp->reg, from, end - from, &slot,
+					   &claim)) {
+		from = slot + 1;
+		if (slot + 1 == sp->me || asked_lately(sp, slot, claim))
+			continue;
+		if (!sweep_if_dead(sp, slot, claim)) {
+			sp->asked_slot = slot;
+			sp->asked_claim = claim;
+			sp->asked_at = sys_monotonic_ns();
+		}
+	}
+}
+
+static void look_around(struct space *sp, uint32_t count)
+{
+	uint32_t used = load_relaxed(&sp->reg.h->procs.used), from;
+
+	/* A large namespace is looked through in turns. */
+	from = used <= count ? 0 : load_relaxed(&sp->look_from);
+	if (from >= used)
+		from = 0;
+	store_relaxed(&sp->look_from, from + count);
+	look(sp, from, count);
+}
+
+int space_enter(struct space *sp, struct space_entry *e)
+{
+	int ret;
+
+	signals_block(&e->signals);
+	process_arrive(sp);
+	if (load_relaxed(&sp->local) && sp->fork_tid == sys_gettid()) {
+		/* Another library's fork handler calls us: we hold it. */
+		signals_restore(&e->signals);
+		return -ENOMEM;
+	}
+	space_local_take(sp);
+
+	ret = slot_ensure(sp);
+	if (ret < 0) {
+		space_leave(sp, e);
+		return ret;
+	}
+	/* A new slot: what our own earlier programs left is in any slot. */
+	look_around(sp, ret == 1 ? UINT32_MAX / 2 : LOOK);
+	return 0;
+}
+
+void space_leave(struct space *sp, const struct space_entry *e)
+{
+	space_local_release(sp);
+	signals_restore(&e->signals);
+}
+
+/* ---------------------------------------------------------- just looking */
+
+void space_glance(struct space *sp)
+{
+	uint32_t used = load_relaxed(&sp->reg.h->procs.used), from, slot;
+	struct space_entry e;
+	uint64_t claim;
+
+	from = used <= GLANCE ? 0 : load_relaxed(&sp->look_from);
+	if (from >= used)
+		from = 0;
+	if (used > GLANCE)
+		store_relaxed(&sp->look_from, from + GLANCE);
+	if (!procs_suspect(&sp->reg, from, GLANCE, &slot, &claim) ||
+	    slot + 1 == sp->me || asked_lately(sp, slot, claim))
+		return;
+	if (space_enter(sp, &e) == 0)
+		space_leave(sp, &e);
+}
+
+/* Sweep the dead that are attached to this segment. */
+static void settle(struct space *sp, uint32_t index)
+{
+	uint32_t slots[MAX_SUSPECTS];
+	struct space_entry e;
+	uint64_t claim;
+	int n;
+
+	n = ledger_suspects(&sp->reg, index, slots, MAX_SUSPECTS);
+	if (n == 0)
+		return;
+	if (space_enter(sp, &e) < 0)
+		return;
+	if (n < 0) {
+		/* It kept changing, or its changer is dead: behind the lock
+		 * it holds still. */
+		space_lock(sp);
+		n = ledger_suspects(&sp->reg, index, slots, MAX_SUSPECTS);
+		space_unlock(sp);
+	}
+	for (int i = 0; i < n; i++)
+		if (slots[i] + 1 != sp->me &&
+		    procs_is_suspect(&sp->reg, slots[i], &claim))
+			(void)sweep_if_dead(sp, slots[i], claim);
+	space_leave(sp, &e);
+}
+
+int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
+{
+	struct space_entry e;
+	int r;
+
+	r = segments_read(&sp->reg, index, ret);
+	if (r == 0 && ret->attaches) {
+		settle(sp, index);
+		r = segments_read(&sp->reg, index, ret);
+	}
+	if (r != -EBUSY)
+		return r;
+
+	r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	space_lock(sp);
+	r = segments_read(&sp->reg, index, ret);
+	space_unlock(sp);
+	space_leave(sp, &e);
+	return r == -EBUSY ? -EINVAL : r;
+}
+
+int space_read_id(struct space *sp, int id, struct layout_segment *ret)
+{
+	int r;
+
+	if (id < 0)
+		return -EINVAL;
+	r = space_read(sp, registry_index(&sp->reg, id), ret);
+	if (r < 0)
+		return r;
+	if (ret->state != SEG_LIVE || ret->seq != registry_seq(&sp->reg, id))
+		return -EINVAL;
+	return 0;
+}
+
+int space_find_key(struct space *sp, int32_t key, uint32_t *ret_index)
+{
+	struct space_entry e;
+	uint32_t link;
+	int r;
+
+	r = segments_find(&sp->reg, key, ret_index);
+	if (r != -EBUSY)
+		return r;
+	r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	space_lock(sp);
+	link = segments_find_locked(&sp->reg, key);
+	space_unlock(sp);
+	space_leave(sp, &e);
+	if (link == NO_INDEX)
+		return -ENOENT;
+	*ret_index = link - 1;
+	return 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the environment and the default namespace.
+ *
+ * The default place is a function of the user alone, so that a login shell
+ * and a cron job meet. The environment is not trusted: secure_getenv(3).
+ * Lock: none; two threads that open at once get the same namespace.
+ */
+#include "edge/place.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct space *standard;
+
+static int try(const char *dir, bool create, const struct registry_shape *shape,
+	       struct space **ret_space, struct ushm_problem *ret_problem)
+{
+	struct text why;
+	int r;
+
+	text_init(&why, ret_problem->text, sizeof(ret_problem->text));
+	text_str(&why, dir);
+	text_str(&why, ": ");
+	r = space_open(dir, create, shape, ret_space, &why);
+	ret_problem->error = -r;
+	return r;
+}
+
+static bool exists(const char *path)
+{
+	struct sys_stat st;
+
+	return sys_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &st) == 0;
+}
+
+int place_open(const char *dir, bool create, const struct registry_shape *shape,
+	       struct space **ret_space, struct ushm_problem *ret_problem)
+{
+	static const char *const roots[] = { "/dev/shm/ushm-", "/tmp/ushm-" };
+	struct ushm_problem ignored;
+	struct text t;
+	char path[64];
+	int r = -ENOENT;
+
+	if (!ret_problem)
+		ret_problem = &ignored;
+	if (!dir)
+		dir = secure_getenv("USHM_DIR");
+	if (dir && *dir)
+		return try(dir, create, shape, ret_space, ret_problem);
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		text_init(&t, path, sizeof(path));
+		text_str(&t, roots[i]);
+		text_uint(&t, sys_geteuid(), 10, 0, ' ');
+		r = try(path, create, shape, ret_space, ret_problem);
+
+		/* What is there but refused must not be evaded. */
+		if (r == 0 || exists(path))
+			break;
+	}
+	return r;
+}
+
+/* One line for whoever set USHM_LOG; a guest is silent otherwise. */
+static void complain(const struct ushm_problem *problem)
+{
+	const char *log = secure_getenv("USHM_LOG");
+	char line[600];
+	struct text t;
+
+	if (!log || !*log || strcmp(log, "0") == 0)
+		return;
+	text_init(&t, line, sizeof(line));
+	text_str(&t, "ushm: no shared memory: ");
+	text_str(&t, problem->text);
+	text_str(&t, "\n");
+	(void)sys_write(2, line, t.used);
+}
+
+int place_default(struct space **ret_space)
+{
+	struct space *sp = load_acquire(&standard);
+	struct ushm_problem problem;
+	int r;
+
+	if (!sp) {
+		r = place_open(NULL, true, NULL, &sp, &problem);
+		if (r < 0) {
+			complain(&problem);
+			return r;
+		}
+		store_release(&standard, sp);
+	}
+	*ret_space = sp;
+	return 0;
+}
+
+struct space *place_opened(void)
+{
+	return load_acquire(&standard);
+}

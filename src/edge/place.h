@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which namespace a program means when it does not say.
+ */
+#ifndef USHM_EDGE_PLACE_H
+#define USHM_EDGE_PLACE_H
+
+#include "ushm.h"
+
+#include "core/space.h"
+
+struct ushm_space {
+	struct space space;
+};
+
+/* As ushm_open(). */
+int place_open(const char *dir, bool create, const struct registry_shape *shape,
+	       struct space **ret_space, struct ushm_problem *ret_problem);
+
+/* The default namespace, opened at the first call. 0 or -errno. */
+int place_default(struct space **ret_space);
+
+/* The same if it is open already, else NULL. */
+struct space *place_opened(void);
+
+#endif

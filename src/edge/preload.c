@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The names of libc that an unmodified program calls.
+ *
+ * Owns nothing: each function decides whether a call concerns shared memory
+ * and passes it on unchanged if not. Until the first shared memory call no
+ * file is opened and no memory allocated. Mapping calls are made directly, so
+ * that they work at any moment of a program's start.
+ *
+ * Functions are defined under names of our own with the libc name as their
+ * assembler name: libc's headers redirect some of them.
+ */
+#undef _FILE_OFFSET_BITS
+#include "ushm.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "core/attach.h"
+#include "core/process.h"
+#include "core/report.h"
+#include "edge/place.h"
+
+#define EXPORT(name) __asm__(#name) __attribute__((visibility("default"), used))
+
+/* The next definition of a name, found once. */
+#define NEXT(type, name)                                                       \
+	static type *next_##name;                                              \
+	static type *real_##name(void)                                         \
+	{                                                                      \
+		type *f = load_relaxed(&next_##name);                          \
+                                                                               \
+		if (!f) {                                                      \
+			f = (type *)dlsym(RTLD_NEXT, #name);                   \
+			store_relaxed(&next_##name, f);                        \
+		}                                                              \
+		return f;                                                      \
+	}
+
+/* ---------------------------------------------------------- shared memory */
+
+int pre_shmget(key_t key, size_t size, int shmflg) EXPORT(shmget);
+void *pre_shmat(int shmid, const void *addr, int shmflg) EXPORT(shmat);
+int pre_shmdt(const void *addr) EXPORT(shmdt);
+int pre_shmctl(int shmid, int cmd, struct shmid_ds *buf) EXPORT(shmctl);
+
+int pre_shmget(key_t key, size_t size, int shmflg)
+{
+	return ushm_shmget(key, size, shmflg);
+}
+
+void *pre_shmat(int shmid, const void *addr, int shmflg)
+{
+	return ushm_shmat(shmid, addr, shmflg);
+}
+
+int pre_shmdt(const void *addr)
+{
+	return ushm_shmdt(addr);
+}
+
+int pre_shmctl(int shmid, int cmd, struct shmid_ds *buf)
+{
+	return ushm_shmctl(shmid, cmd, buf);
+}
+
+/*
+ * syscall(2) by number. Six arguments and no more: the real one is then
+ * reached by a jump, as if we had not been there.
+ */
+typedef long syscall_fn(long n, long a, long b, long c, long d, long e, long f);
+syscall_fn pre_syscall EXPORT(syscall);
+NEXT(syscall_fn, syscall)
+
+long pre_syscall(long n, long a, long b, long c, long d, long e, long f)
+{
+	switch (n) {
+#ifdef SYS_shmget
+	case SYS_shmget:
+		return ushm_shmget((key_t)a, (size_t)b, (int)c);
+	case SYS_shmat:
+		return (long)ushm_shmat((int)a, (const void *)b, (int)c);
+	case SYS_shmdt:
+		return ushm_shmdt((const void *)a);
+	case SYS_shmctl:
+		return ushm_shmctl((int)a, (int)b, (struct shmid_ds *)c);
+#endif
+	default:
+		return real_syscall()(n, a, b, c, d, e, f);
+	}
+}
+
+/* ----------------------------------------------------------------- memory */
+
+int pre_munmap(void *addr, size_t length) EXPORT(munmap);
+void *pre_mmap(void *addr, size_t length, int prot, int flags, int fd,
+	       long offset) EXPORT(mmap);
+void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
+		 int64_t offset) EXPORT(mmap64);
+void *pre_mremap(void *old, size_t old_size, size_t new_size, int flags,
+		 void *new_addr) EXPORT(mremap);
+
+static void *result(void *p)
+{
+	if (!sys_failed(p))
+		return p;
+	errno = (int)-(intptr_t)p;
+	return MAP_FAILED;
+}
+
+int pre_munmap(void *addr, size_t length)
+{
+	return ushm_munmap(addr, length);
+}
+
+void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
+		 int64_t offset)
+{
+	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
+		return result(attach_mmap(addr, length, prot, flags, fd,
+					  (uint64_t)offset));
+	return result(sys_mmap(addr, length, prot, flags, fd,
+			       (uint64_t)offset));
+}
+
+void *pre_mmap(void *addr, size_t length, int prot, int flags, int fd,
+	       long offset)
+{
+	return pre_mmap64(addr, length, prot, flags, fd, offset);
+}
+
+/* The fifth argument is looked at only if the flags say that it is there. */
+void *pre_mremap(void *old, size_t old_size, size_t new_size, int flags,
+		 void *new_addr)
+{
+	return ushm_mremap(old, old_size, new_size, flags, new_addr);
+}
+
+/* -------------------------------------------------------------- processes */
+
+typedef pid_t fork_fn(void);
+fork_fn pre_fork EXPORT(fork);
+fork_fn pre__Fork EXPORT(_Fork);
+NEXT(fork_fn, fork)
+NEXT(fork_fn, _Fork)
+
+pid_t pre_fork(void)
+{
+	pid_t pid = real_fork()();
+	int saved = errno;
+
+	/* The fork handlers have run; only here the outcome is known. */
+	if (pid != 0)
+		process_forked(pid);
+	errno = saved;
+	return pid;
+}
+
+pid_t pre__Fork(void)
+{
+	fork_fn *f = real__Fork();
+	pid_t pid;
+	int saved;
+
+	if (!f) {
+		errno = ENOSYS;
+		return -1;
+	}
+	process_before_fork();
+	pid = f();
+	saved = errno;
+	process_after_fork(pid);
+	errno = saved;
+	return pid;
+}
+
+typedef int clone_fn(int (*fn)(void *), void *stack, int flags, void *arg,
+		     void *ptid, void *tls, void *ctid);
+clone_fn pre_clone EXPORT(clone);
+NEXT(clone_fn, clone)
+
+struct clone_start {
+	int (*fn)(void *);
+	void *arg;
+};
+
+static int clone_child(void *p)
+{
+	struct clone_start start = *(struct clone_start *)p;
+
+	process_after_fork(0);
+	return start.fn(start.arg);
+}
+
+int pre_clone(int (*fn)(void *), void *stack, int flags, void *arg, void *ptid,
+	      void *tls, void *ctid)
+{
+	/* The child has a copy of this. */
+	struct clone_start start = { fn, arg };
+	int pid, saved;
+
+	if (flags & CLONE_VM || !fn || !stack)
+		return real_clone()(fn, stack, flags, arg, ptid, tls, ctid);
+	process_before_fork();
+	pid = real_clone()(clone_child, stack, flags, &start, ptid, tls, ctid);
+	saved = errno;
+	process_after_fork(pid);
+	errno = saved;
+	return pid;
+}
+
+_Noreturn void pre__exit(int status) EXPORT(_exit);
+_Noreturn void pre__Exit(int status) EXPORT(_Exit);
+
+_Noreturn void pre__exit(int status)
+{
+	process_exit();
+	for (;;)
+		(void)SYS3(SYS_exit_group, status, 0, 0);
+}
+
+_Noreturn void pre__Exit(int status)
+{
+	pre__exit(status);
+}
+
+/* ---------------------------------------------------------------- loading */
+
+/*
+ * With RTLD_DEEPBIND a library would find libc's names before ours. The real
+ * function looks at its caller's address: it must be reached by a jump.
+ */
+typedef void *dlopen_fn(const char *path, int flags);
+dlopen_fn pre_dlopen EXPORT(dlopen);
+NEXT(dlopen_fn, dlopen)
+
+void *pre_dlopen(const char *path, int flags)
+{
+#ifdef RTLD_DEEPBIND
+	flags &= ~RTLD_DEEPBIND;
+#endif
+	return real_dlopen()(path, flags);
+}
+
+/* --------------------------------------------------------- /proc/sysvipc */
+
+#define PROC_PATH "/proc/sysvipc/shm"
+
+static bool is_proc(const char *path)
+{
+	return path && path[0] == '/' && strcmp(path, PROC_PATH) == 0;
+}
+
+/* A descriptor to read the namespace's text from, or -1 and errno. */
+static int proc_open(int flags)
+{
+	int cloexec = flags & O_CLOEXEC, fd, again, r;
+	struct space *sp;
+	char path[64];
+	struct text t;
+
+	if ((flags & O_ACCMODE) != O_RDONLY) {
+		errno = EACCES;
+		return -1;
+	}
+	r = place_default(&sp);
+	fd = r < 0 ? r : sys_memfd_create("sysvipc-shm", 1 /* CLOEXEC */);
+	if (fd < 0) {
+		errno = r < 0 ? ENOENT : -fd;
+		return -1;
+	}
+	r = report_proc(sp, fd);
+	text_init(&t, path, sizeof(path));
+	text_str(&t, "/proc/self/fd/");
+	text_uint(&t, (uint64_t)fd, 10, 0, ' ');
+	again = r < 0 ? r : sys_openat(AT_FDCWD, path, O_RDONLY | cloexec, 0);
+	(void)sys_close(fd);
+	if (again < 0) {
+		errno = -again;
+		return -1;
+	}
+	return again;
+}
+
+/* The mode is looked at only if the flags say that it is there. */
+typedef int open_fn(const char *path, int flags, unsigned mode);
+typedef int openat_fn(int dir, const char *path, int flags, unsigned mode);
+typedef int open_2_fn(const char *path, int flags);
+typedef int openat_2_fn(int dir, const char *path, int flags);
+typedef FILE *fopen_fn(const char *path, const char *mode);
+
+#define WRAP_OPEN(name)                                                        \
+	open_fn pre_##name EXPORT(name);                                       \
+	NEXT(open_fn, name)                                                    \
+	int pre_##name(const char *path, int flags, unsigned mode)             \
+	{                                                                      \
+		if (is_proc(path))                                             \
+			return proc_open(flags);                               \
+		return real_##name()(path, flags, mode);                       \
+	}
+
+#define WRAP_OPENAT(name)                                                      \
+	openat_fn pre_##name EXPORT(name);                                     \
+	NEXT(openat_fn, name)                                                  \
+	int pre_##name(int dir, const char *path, int flags, unsigned mode)    \
+	{                                                                      \
+		if (is_proc(path))                                             \
+			return proc_open(flags);                               \
+		return real_##name()(dir, path, flags, mode);                  \
+	}
+
+#define WRAP_OPEN_2(name)                                                      \
+	open_2_fn pre_##name EXPORT(name);                                     \
+	NEXT(open_2_fn, name)                                                  \
+	int pre_##name(const char *path, int flags)                            \
+	{                                                                      \
+		if (is_proc(path))                                             \
+			return proc_open(flags);                               \
+		return real_##name()(path, flags);                             \
+	}
+
+#define WRAP_OPENAT_2(name)                                                    \
+	openat_2_fn pre_##name EXPORT(name);                                   \
+	NEXT(openat_2_fn, name)                                                \
+	int pre_##name(int dir, const char *path, int flags)                   \
+	{                                                                      \
+		if (is_proc(path))                                             \
+			return proc_open(flags);                               \
+		return real_##name()(dir, path, flags);                        \
+	}
+
+#define WRAP_FOPEN(name)                                                       \
+	fopen_fn pre_##name EXPORT(name);                                      \
+	NEXT(fopen_fn, name)                                                   \
+	FILE *pre_##name(const char *path, const char *mode)                   \
+	{                                                                      \
+		if (is_proc(path))                                             \
+			return proc_fopen(mode);                               \
+		return real_##name()(path, mode);                              \
+	}
+
+static FILE *proc_fopen(const char *mode)
+{
+	int flags = mode[0] == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR;
+	FILE *f;
+	int fd;
+
+	if (strchr(mode, 'e'))
+		flags |= O_CLOEXEC;
+	fd = proc_open(flags);
+	if (fd < 0)
+		return NULL;
+	f = fdopen(fd, mode);
+	if (!f)
+		(void)sys_close(fd);
+	return f;
+}
+
+WRAP_OPEN(open)
+WRAP_OPEN(open64)
+WRAP_OPENAT(openat)
+WRAP_OPENAT(openat64)
+WRAP_OPEN_2(__open_2)
+WRAP_OPEN_2(__open64_2)
+WRAP_OPENAT_2(__openat_2)
+WRAP_OPENAT_2(__openat64_2)
+WRAP_FOPEN(fopen)
+WRAP_FOPEN(fopen64)
+
+/*
+ * Find the real functions while nothing else runs: later it might be a signal
+ * handler, or a child between fork() and execve(), that calls first.
+ */
+__attribute__((constructor)) static void find_next(void)
+{
+	(void)real_syscall();
+	(void)real_fork();
+	(void)real__Fork();
+	(void)real_clone();
+	(void)real_dlopen();
+	(void)real_open();
+	(void)real_open64();
+	(void)real_openat();
+	(void)real_openat64();
+	(void)real___open_2();
+	(void)real___open64_2();
+	(void)real___openat_2();
+	(void)real___openat64_2();
+	(void)real_fopen();
+	(void)real_fopen64();
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the attachment records and the three lists that each is in: its
+ * segment's, its process's, and the chain of its start address.
+ *
+ * Invariant: a record is LIVE exactly while it is in all three lists and
+ * counted in 'attaches' of its segment and of its process; otherwise it is on
+ * the free list or was never used.
+ * Lock: the registry's, with the undo log; the list of a segment is read
+ * under the segment's guard.
+ * Crash: a half-done change is undone; records of a dead process stay until
+ * somebody sweeps its slot, one record a change.
+ */
+#include "store/ledger.h"
+
+#include <sys/shm.h>
+
+#include "base/step.h"
+#include "store/procs.h"
+#include "store/segments.h"
+
+#define TRIES 8
+
+/* ------------------------------------------------------ without the lock */
+
+int ledger_count(const struct registry *r, uint32_t index, uint32_t *ret_n)
+{
+	const struct layout_segment *s = registry_segment(r, index);
+
+	if (!s)
+		return -EINVAL;
+	*ret_n = load_acquire(&s->attaches);
+	return 0;
+}
+
+static int suspects_try(const struct registry *r,
+			const struct layout_segment *s, uint32_t *ret_slots,
+			int max)
+{
+	uint32_t link = load_relaxed(&s->first_attach);
+	uint64_t claim;
+	int found = 0;
+
+	for (uint32_t n = 0; link != NO_INDEX && n < r->max_attaches; n++) {
+		const struct layout_attach *a = registry_attach(r, link - 1);
+		uint32_t slot;
+		bool known = false;
+
+		if (!a)
+			return -EBUSY;
+		slot = load_relaxed(&a->proc);
+		link = load_relaxed(&a->next_in_segment);
+		if (!procs_is_suspect(r, slot, &claim))
+			continue;
+		for (int i = 0; i < found && !known; i++)
+			known = ret_slots[i] == slot;
+		if (!known && found < max)
+			ret_slots[found++] = slot;
+	}
+	return found;
+}
+
+int ledger_suspects(const struct registry *r, uint32_t index,
+		    uint32_t *ret_slots, int max)
+{
+	const struct layout_segment *s = registry_segment(r, index);
+
+	if (!s)
+		return -EINVAL;
+	for (int i = 0; i < TRIES; i++) {
+		uint32_t begun = guard_begin(&s->guard);
+		int found = suspects_try(r, s, ret_slots, max);
+
+		if (found >= 0 && guard_good(&s->guard, begun))
+			return found;
+		cpu_relax();
+	}
+	return -EBUSY;
+}
+
+int ledger_read(const struct registry *r, uint32_t index,
+		struct layout_attach *ret)
+{
+	uint32_t used = load_acquire(&r->h->attaches.used);
+	const struct layout_attach *a = registry_attach(r, index);
+	const uint64_t *from = (const void *)a;
+	uint64_t *to = (void *)ret;
+
+	if (!a || index >= used)
+		return -EINVAL;
+	for (size_t w = 0; w < sizeof(*a) / 8; w++)
+		to[w] = load_relaxed(&from[w]);
+	return ret->state == ATTACH_LIVE ? 0 : -ENOENT;
+}
+
+/* ---------------------------------------------------------------- locked */
+
+static uint32_t *addr_head(struct registry *r, uint32_t proc, uint64_t addr)
+{
+	uint64_t h = (addr >> 12) * UINT64_C(0x9e3779b97f4a7c15) +
+		     proc * UINT64_C(0xd6e8feb86659fd93);
+
+	return &r->addr_heads[(h >> 40) & r->addr_mask];
+}
+
+static void addr_insert(struct registry *r, uint32_t index)
+{
+	struct layout_attach *a = &r->attaches[index];
+	uint32_t *head = addr_head(r, a->proc, a->addr);
+
+	undo_set32(r, &a->next_in_addr, *head);
+	undo_set32(r, head, index + 1);
+}
+
+static void addr_delete(struct registry *r, uint32_t index)
+{
+	struct layout_attach *a = &r->attaches[index];
+	uint32_t *link = addr_head(r, a->proc, a->addr);
+
+	for (uint32_t n = 0; *link != NO_INDEX && n < r->max_attaches; n++) {
+		struct layout_attach *at = registry_attach(r, *link - 1);
+
+		if (!at)
+			return;
+		if (*link == index + 1) {
+			undo_set32(r, link, a->next_in_addr);
+			return;
+		}
+		link = &at->next_in_addr;
+	}
+}
+
+/* A free record, taken off the free list or the unused rest. */
+static int record_take(struct registry *r, uint32_t *ret_index)
+{
+	struct layout_header *h = r->h;
+	struct layout_attach *a;
+	uint32_t index;
+
+	if (h->free_attach != NO_INDEX) {
+		index = h->free_attach - 1;
+		a = registry_attach(r, index);
+		if (!a)
+			return -EAGAIN;
+		undo_set32(r, &h->free_attach, a->next_in_addr);
+	} else {
+		index = h->attaches.used;
+		if (!registry_attach(r, index))
+			return -EAGAIN;
+		undo_set32(r, &h->attaches.used, index + 1);
+	}
+	*ret_index = index;
+	return 0;
+}
+
+int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
+	       const struct ledger_piece *piece, const struct ledger_event *e)
+{
+	struct layout_segment *s = &r->segments[segment];
+	struct layout_proc *p = &r->procs[proc];
+	struct layout_attach *a;
+	uint32_t index;
+	int ret;
+
+	ret = record_take(r, &index);
+	if (ret < 0)
+		return ret;
+	undo_guard(r, &s->guard);
+
+	/* Nobody sees the record's own fields before its state is LIVE. */
+	a = &r->attaches[index];
+	store_relaxed(&a->proc, proc);
+	store_relaxed(&a->addr, piece->addr);
+	store_relaxed(&a->length, piece->length);
+	store_relaxed(&a->offset, piece->offset);
+	store_relaxed(&a->registry, 0);
+	store_relaxed(&a->segment, segment);
+	store_relaxed(&a->seq, s->seq);
+	store_relaxed(&a->flags, piece->flags);
+	store_relaxed(&a->since, e->now);
+	store_relaxed(&a->attach, piece->attach ? piece->attach
+						: r->h->next_attach);
+	store_relaxed(&a->prev_in_segment, NO_INDEX);
+	store_relaxed(&a->prev_in_proc, NO_INDEX);
+	store_relaxed(&a->next_in_segment, s->first_attach);
+	store_relaxed(&a->next_in_proc, p->first_attach);
+	if (!piece->attach)
+		undo_set64(r, &r->h->next_attach, r->h->next_attach + 1);
+	addr_insert(r, index);
+
+	if (s->first_attach != NO_INDEX)
+		undo_set32(r, &r->attaches[s->first_attach - 1].prev_in_segment,
+			   index + 1);
+	undo_set32(r, &s->first_attach, index + 1);
+	undo_set32(r, &s->attaches, s->attaches + 1);
+	if (p->first_attach != NO_INDEX)
+		undo_set32(r, &r->attaches[p->first_attach - 1].prev_in_proc,
+			   index + 1);
+	undo_set32(r, &p->first_attach, index + 1);
+	undo_set32(r, &p->attaches, p->attaches + 1);
+	undo_set32(r, &r->h->nattaches, r->h->nattaches + 1);
+	undo_set32(r, &a->state, ATTACH_LIVE);
+
+	if (e->pid) {
+		undo_set_i64(r, &s->atime, e->now);
+		undo_set_i32(r, &s->lpid, e->pid);
+	}
+	return 0;
+}
+
+void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
+		   const struct ledger_event *e)
+{
+	struct layout_attach *a = &r->attaches[index];
+	struct layout_segment *s = &r->segments[a->segment];
+	struct layout_proc *p = &r->procs[a->proc];
+
+	undo_guard(r, &s->guard);
+	addr_delete(r, index);
+
+	if (a->prev_in_segment != NO_INDEX)
+		undo_set32(r,
+			   &r->attaches[a->prev_in_segment - 1].next_in_segment,
+			   a->next_in_segment);
+	else
+		undo_set32(r, &s->first_attach, a->next_in_segment);
+	if (a->next_in_segment != NO_INDEX)
+		undo_set32(r,
+			   &r->attaches[a->next_in_segment - 1].prev_in_segment,
+			   a->prev_in_segment);
+	undo_set32(r, &s->attaches, s->attaches - 1);
+
+	if (a->prev_in_proc != NO_INDEX)
+		undo_set32(r, &r->attaches[a->prev_in_proc - 1].next_in_proc,
+			   a->next_in_proc);
+	else
+		undo_set32(r, &p->first_attach, a->next_in_proc);
+	if (a->next_in_proc != NO_INDEX)
+		undo_set32(r, &r->attaches[a->next_in_proc - 1].prev_in_proc,
+			   a->prev_in_proc);
+	undo_set32(r, &p->attaches, p->attaches - 1);
+
+	undo_set32(r, &a->state, ATTACH_FREE);
+	undo_set32(r, &a->next_in_addr, r->h->free_attach);
+	undo_set32(r, &r->h->free_attach, index + 1);
+	undo_set32(r, &r->h->nattaches, r->h->nattaches - 1);
+
+	if (e->pid) {
+		undo_set_i64(r, &s->dtime, e->now);
+		undo_set_i32(r, &s->lpid, e->pid);
+	}
+	if (s->attaches == 0 && s->state == SEG_LIVE && s->mode & SHM_DEST)
+		segments_doom(r, a->segment, me);
+}
+
+void ledger_move(struct registry *r, uint32_t index, uint64_t addr,
+		 uint64_t length, uint64_t offset)
+{
+	struct layout_attach *a = &r->attaches[index];
+
+	if (a->addr != addr) {
+		addr_delete(r, index);
+		undo_set64(r, &a->addr, addr);
+		addr_insert(r, index);
+	}
+	undo_set64(r, &a->length, length);
+	undo_set64(r, &a->offset, offset);
+}
+
+uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
+{
+	uint32_t link = *addr_head((struct registry *)(uintptr_t)r, proc, addr);
+
+	for (uint32_t n = 0; link != NO_INDEX && n < r->max_attaches; n++) {
+		const struct layout_attach *a = registry_attach(r, link - 1);
+
+		if (!a)
+			return NO_INDEX;
+		if (a->proc == proc && a->addr == addr &&
+		    a->state == ATTACH_LIVE)
+			return link;
+		link = a->next_in_addr;
+	}
+	return NO_INDEX;
+}
+
+uint32_t ledger_first(const struct registry *r, uint32_t proc)
+{
+	return r->procs[proc].first_attach;
+}
+
+/* A record that only a damaged registry can have leads nowhere. */
+static bool record_sane(const struct registry *r, uint32_t link, uint32_t proc)
+{
+	const struct layout_attach *a = registry_attach(r, link - 1);
+
+	return a && a->proc == proc && a->state == ATTACH_LIVE &&
+	       registry_segment(r, a->segment);
+}
+
+void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
+		  uint32_t me, int64_t now)
+{
+	struct layout_proc *p = registry_proc(r, slot);
+	struct ledger_event e = { claim_pid(claim), now };
+	uint64_t again;
+
+	if (!p || slot == me || !procs_is_suspect(r, slot, &again) ||
+	    again != claim)
+		return;
+	if (load_relaxed(&p->exit_time))
+		e.now = load_relaxed(&p->exit_time);
+	while (p->first_attach != NO_INDEX &&
+	       record_sane(r, p->first_attach, slot)) {
+		ledger_remove(r, p->first_attach - 1, me, &e);
+		undo_commit(r);
+		step("ledger: swept a record");
+	}
+	if (p->attaches)
+		return; /* damaged: leave it to be looked at */
+	segments_inherit(r, slot, me);
+	procs_free(r, slot);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who is alive.
+ *
+ * A process locks the robust mutex in its slot once and never unlocks it; the
+ * kernel marks the mutex's futex word when the locking thread ends or calls
+ * execve(), before anybody can wait for the process. So:
+ *
+ *   life_marked()   one load. False: alive. True: ask.
+ *   life_is_dead()  asks /proc. Only a yes allows anyone to sweep the slot.
+ *
+ * The mark alone is no proof: it is also set when merely that thread ended,
+ * and it comes before other threads have stopped.
+ */
+#ifndef USHM_STORE_LIFE_H
+#define USHM_STORE_LIFE_H
+
+#include <stdbool.h>
+
+#include "base/sys.h"
+#include "store/registry.h"
+
+/* What this process is: filled by life_self() anew in every process. */
+struct life_self {
+	int pid;
+	uint64_t pid_ns, time_ns, image;
+};
+
+void life_self(struct life_self *ret);
+
+/* Now, in the units of layout_proc.born. */
+uint64_t life_clock(void);
+
+/* Lock the life word of our own slot, for the first time. 0 or -errno. */
+int life_begin(struct layout_proc *p);
+
+/* The thread that had locked our own life word is gone: lock it again. */
+int life_renew(struct layout_proc *p);
+
+static inline bool life_marked(const struct layout_proc *p)
+{
+	uint32_t which = load_relaxed(&p->life_word) & 1;
+	const uint32_t *word = (const uint32_t *)p->life + which;
+
+	return load_acquire(word) & FUTEX_OWNER_DIED;
+}
+
+/*
+ * True if the owner of slot 'slot' has certainly no mapping any more. Reads
+ * files: never call it with the lock held. 'claim' is the slot's claim as it
+ * was when it looked suspicious.
+ */
+bool life_is_dead(const struct registry *r, const struct life_self *self,
+		  uint32_t slot, uint64_t claim);
+
+#endif

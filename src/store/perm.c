@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns nothing: asks the kernel who the calling thread is, each time, because
+ * that may change between two calls. Cheap questions come first.
+ */
+#include "store/perm.h"
+
+#include <linux/capability.h>
+
+#include "base/sys.h"
+
+static bool capable(unsigned cap)
+{
+	return sys_capabilities() >> cap & 1;
+}
+
+static bool in_group(const struct layout_segment *s)
+{
+	gid_t groups[256], gid = sys_getegid();
+	int n;
+
+	if (gid == s->cgid || gid == s->gid)
+		return true;
+
+	/* The kernel has no way to ask for a part of the list: past 256
+	 * groups the answer is no, which only ever refuses too much. */
+	n = sys_getgroups((int)(sizeof(groups) / sizeof(groups[0])), groups);
+	for (int i = 0; i < n; i++)
+		if (groups[i] == s->cgid || groups[i] == s->gid)
+			return true;
+	return false;
+}
+
+int perm_check(const struct layout_segment *s, unsigned want)
+{
+	unsigned mode = s->mode, granted;
+	uid_t uid;
+
+	/* What every class grants needs no question. */
+	granted = mode & mode >> 3 & mode >> 6 & 07;
+	if ((want & ~granted) == 0)
+		return 0;
+
+	uid = sys_geteuid();
+	if (uid == s->cuid || uid == s->uid)
+		granted = mode >> 6;
+	else if (in_group(s))
+		granted = mode >> 3;
+	else
+		granted = mode;
+	if ((want & ~granted & 07) == 0 || capable(CAP_IPC_OWNER))
+		return 0;
+	return -EACCES;
+}
+
+int perm_check_flags(const struct layout_segment *s, int flags)
+{
+	unsigned f = (unsigned)flags;
+
+	return perm_check(s, (f >> 6 | f >> 3 | f) & 07);
+}
+
+static bool is_owner(const struct layout_segment *s)
+{
+	uid_t uid = sys_geteuid();
+
+	return uid == s->cuid || uid == s->uid;
+}
+
+int perm_check_control(const struct layout_segment *s)
+{
+	return is_owner(s) || capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+int perm_check_lock(const struct layout_segment *s, bool lock)
+{
+	struct sys_rlimit limit;
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+	if (!is_owner(s))
+		return -EPERM;
+	if (lock && sys_prlimit(RLIMIT_MEMLOCK, NULL, &limit) == 0 &&
+	    limit.cur == 0)
+		return -EPERM;
+	return 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the process slots' claims.
+ *
+ * Invariant: a slot that is FREE has no attachments and a zero life word.
+ * Lock: none; a slot changes hands by compare-and-swap on its claim. A dead
+ * owner's slot is freed by the sweep (store/ledger.h), which holds the lock.
+ * Crash: a slot whose owner was killed while CLAIMING has no attachments, and
+ * its claim already holds the pid by which it is found dead.
+ */
+#include "store/procs.h"
+
+#include <string.h>
+
+#include "base/step.h"
+
+/* Take any free slot. */
+static int slot_take(struct registry *r, uint32_t state, int pid,
+		     uint32_t *ret_slot)
+{
+	struct layout_array *array = &r->h->procs;
+	uint32_t ready = registry_ready(r, array, r->max_procs);
+
+	for (uint32_t i = 0; i < ready; i++) {
+		uint32_t used = load_relaxed(&array->used);
+		uint64_t free = load_relaxed(&r->procs[i].claim);
+
+		if (claim_state(free) != PROC_FREE)
+			continue;
+		/* Those who look for the dead must look this far. */
+		while (used <= i && !swap_if(&array->used, &used, i + 1))
+			;
+		if (swap_if(&r->procs[i].claim, &free,
+			    claim_next(free, state, pid))) {
+			*ret_slot = i;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+static void slot_fill(struct layout_proc *p, const struct life_self *self)
+{
+	store_relaxed(&p->born, life_clock());
+	store_relaxed(&p->pid_ns, self->pid_ns);
+	store_relaxed(&p->time_ns, self->time_ns);
+	store_relaxed(&p->image, self->image);
+	store_relaxed(&p->exit_time, 0);
+}
+
+int procs_claim(struct registry *r, const struct life_self *self,
+		uint32_t *ret_slot)
+{
+	struct layout_proc *p;
+	uint32_t slot;
+	int ret;
+
+	ret = slot_take(r, PROC_CLAIMING, self->pid, &slot);
+	if (ret < 0)
+		return ret;
+	step("procs: claiming");
+
+	p = &r->procs[slot];
+	slot_fill(p, self);
+	ret = life_begin(p);
+	if (ret < 0) {
+		procs_free(r, slot);
+		return ret;
+	}
+	step("procs: life word locked");
+
+	/* Pairs with the acquire of whoever asks about this slot. */
+	store_release(&p->claim, claim_make(load_relaxed(&p->claim), PROC_LIVE,
+					    self->pid));
+	step("procs: claimed");
+	*ret_slot = slot;
+	return 0;
+}
+
+int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
+		  struct procs_child *ret)
+{
+	struct layout_proc *p;
+	uint32_t slot;
+	int err;
+
+	/* 'forking' is still 0 for an instant; a look at the slot then finds
+	 * no attachments to be wrong about. */
+	err = slot_take(r, PROC_UNBORN, 0, &slot);
+	if (err < 0)
+		return err;
+	p = &r->procs[slot];
+	store_relaxed(&p->parent, parent + 1);
+	store_relaxed(&p->parent_tid, tid);
+	ret->slot = slot;
+	ret->token = (uint32_t)load_relaxed(&p->claim);
+	store_release(&p->forking, ret->token);
+	step("procs: child's slot reserved");
+	return 0;
+}
+
+int procs_be_born(struct registry *r, const struct life_self *self,
+		  uint32_t slot)
+{
+	struct layout_proc *p = registry_proc(r, slot);
+	uint64_t claim;
+	int ret;
+
+	if (!p)
+		return -ESRCH;
+	slot_fill(p, self);
+	ret = life_begin(p);
+	if (ret < 0)
+		return ret;
+	step("procs: child's life word locked");
+
+	claim = load_acquire(&p->claim);
+	while (claim_state(claim) == PROC_UNBORN) {
+		if (swap_if(&p->claim, &claim,
+			    claim_make(claim, PROC_LIVE, self->pid))) {
+			step("procs: child born");
+			return 0;
+		}
+	}
+	return -ESRCH;
+}
+
+void procs_forked(struct registry *r, const struct procs_child *child, int pid)
+{
+	struct layout_proc *p = registry_proc(r, child->slot);
+	uint32_t token = child->token;
+	uint64_t claim;
+
+	if (!p)
+		return;
+	claim = load_acquire(&p->claim);
+	if (pid > 0 && (uint32_t)claim == token)
+		(void)swap_if(&p->claim, &claim,
+			      claim_make(claim, PROC_UNBORN, pid));
+
+	/* Only this fork's: the slot may be another child's by now. */
+	(void)swap_if(&p->forking, &token, 0);
+}
+
+void procs_free(struct registry *r, uint32_t slot)
+{
+	struct layout_proc *p = &r->procs[slot];
+
+	memset(p->life, 0, sizeof(p->life));
+	store_relaxed(&p->parent, 0);
+	store_relaxed(&p->forking, 0);
+	store_relaxed(&p->exit_time, 0);
+	/* Pairs with slot_take(): the next owner finds a clean slot. */
+	store_release(&p->claim,
+		      claim_make(load_relaxed(&p->claim), PROC_FREE, 0));
+	step("procs: slot freed");
+}
+
+bool procs_is_suspect(const struct registry *r, uint32_t slot,
+		      uint64_t *ret_claim)
+{
+	const struct layout_proc *p = registry_proc(r, slot);
+	uint64_t claim;
+
+	if (!p)
+		return false;
+	claim = load_acquire(&p->claim);
+	*ret_claim = claim;
+	switch (claim_state(claim)) {
+	case PROC_LIVE:
+		return life_marked(p);
+	case PROC_UNBORN:
+	case PROC_CLAIMING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
+		   uint32_t *ret_slot, uint64_t *ret_claim)
+{
+	uint32_t used = load_acquire(&r->h->procs.used);
+
+	for (uint32_t i = from; i < used && i - from < count; i++) {
+		if (procs_is_suspect(r, i, ret_claim)) {
+			*ret_slot = i;
+			return true;
+		}
+	}
+	return false;
+}

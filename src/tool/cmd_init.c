@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `ushm init`: makes a namespace whose tables are of another size.
+ *
+ * Everything else makes a missing namespace by itself, with the default size;
+ * the size is fixed from then on, hence this command.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#include "tool/command.h"
+#include "tool/message.h"
+#include "tool/namespace.h"
+#include "tool/size.h"
+
+static void help(void)
+{
+	fputs("Usage: ushm init [OPTION...]\n"
+	      "\n"
+	      "Make a namespace, with other limits than the default ones. It must not\n"
+	      "exist yet: remove its directory to change the limits of an old one.\n"
+	      "\n"
+	      "      --max-segments N     at most 16777216, 32768 by default\n"
+	      "      --max-processes N    32768 by default\n"
+	      "      --max-attachments N  262144 by default\n"
+	      "  -d, --dir DIR            in this directory\n"
+	      "  -h, --help               show this help\n",
+	      stdout);
+}
+
+static int exists(ushm_space *space)
+{
+	message_error("%s: there is a namespace already", ushm_dir(space));
+	message_hint("remove the directory first, or name another with --dir");
+	ushm_close(space);
+
+	return EXIT_FAILED;
+}
+
+static int make(const char *dir, const struct ushm_options *options)
+{
+	struct ushm_info info;
+	ushm_space *space;
+	int r;
+
+	r = namespace_open(dir, 0, NULL, &space);
+	if (r == 0)
+		return exists(space);
+	if (r != -ENOENT)
+		return EXIT_FAILED;
+
+	if (namespace_open(dir, USHM_CREATE, options, &space) < 0)
+		return EXIT_FAILED;
+
+	/* Somebody else may have made it between the two calls. */
+	if (options->max_segments && ushm_info(space, &info) == 0 &&
+	    info.shmmni != options->max_segments)
+		return exists(space);
+	ushm_close(space);
+
+	return EXIT_DONE;
+}
+
+int cmd_init(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "max-segments", required_argument, NULL, 's' },
+		{ "max-processes", required_argument, NULL, 'P' },
+		{ "max-attachments", required_argument, NULL, 'A' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct ushm_options options = { 0 };
+	const char *dir = NULL;
+	uint64_t number;
+	uint32_t *to;
+	int c;
+
+	while ((c = getopt_long(argc, argv, ":d:h", long_options, NULL)) != -1)
+		switch (c) {
+		case 's':
+		case 'P':
+		case 'A':
+			to = c == 's'	? &options.max_segments
+			     : c == 'P' ? &options.max_processes
+					: &options.max_attachments;
+			if (number_parse(optarg, UINT32_MAX, &number) < 0 ||
+			    number == 0) {
+				message_error("'%s' is not a number from 1 to "
+					      "4294967295",
+					      optarg);
+				return EXIT_USAGE;
+			}
+			*to = (uint32_t)number;
+			break;
+		case 'd':
+			dir = optarg;
+			break;
+		case 'h':
+			help();
+			return EXIT_DONE;
+		default:
+			message_bad_option(c, argv);
+			return EXIT_USAGE;
+		}
+
+	if (optind < argc) {
+		message_error("'%s' is one argument too many", argv[optind]);
+		message_try_help();
+		return EXIT_USAGE;
+	}
+
+	return make(dir, &options);
+}

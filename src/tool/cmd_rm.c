@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `ushm rm`: removes segments, as ipcrm -m and -M do in the kernel.
+ *
+ * What is named goes, attached or not, as shmctl(IPC_RMID) has it. With --all
+ * nothing was named, so what somebody is attached to stays unless --force.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "tool/command.h"
+#include "tool/message.h"
+#include "tool/namespace.h"
+#include "tool/size.h"
+
+struct rm {
+	const char *dir;
+	bool all, force, verbose, dry_run;
+	bool failed;
+	ushm_space *space;
+};
+
+static void help(void)
+{
+	fputs("Usage: ushm rm [OPTION...] -m ID... | -M KEY... | --all\n"
+	      "\n"
+	      "Remove segments. A segment that is attached somewhere loses its key now and\n"
+	      "its memory with the last detach.\n"
+	      "\n"
+	      "  -m, --shmem-id ID...    the segments with these ids\n"
+	      "  -M, --shmem-key KEY...  the segments with these keys (12, 0xc, 014)\n"
+	      "  -a, --all               all segments that nobody is attached to\n"
+	      "  -f, --force             with --all: also those that are attached\n"
+	      "  -N, --dry-run           only say what would be removed\n"
+	      "  -v, --verbose           say what is removed\n"
+	      "  -d, --dir DIR           the namespace in this directory\n"
+	      "  -h, --help              show this help\n",
+	      stdout);
+}
+
+static void remove_id(struct rm *rm, int id)
+{
+	int r = 0;
+
+	if (rm->dry_run) {
+		printf("would remove shared memory segment id '%d'\n", id);
+		return;
+	}
+	if (rm->verbose)
+		printf("removing shared memory segment id '%d'\n", id);
+
+	r = ushm_remove(rm->space, id);
+	if (r == 0)
+		return;
+
+	rm->failed = true;
+	message_error("segment %d in %s: %s", id, ushm_dir(rm->space),
+		      r == -EINVAL ? "there is no such segment"
+				   : message_errno(r));
+}
+
+static void remove_by_id(struct rm *rm, const char *text)
+{
+	struct ushm_segment seg;
+	uint64_t id;
+
+	if (number_parse(text, INT32_MAX, &id) < 0) {
+		rm->failed = true;
+		message_error("'%s' is not a segment id", text);
+		return;
+	}
+	if (rm->dry_run && ushm_stat(rm->space, (int)id, &seg) == -EINVAL) {
+		rm->failed = true;
+		message_error("segment %d in %s: there is no such segment",
+			      (int)id, ushm_dir(rm->space));
+		return;
+	}
+
+	remove_id(rm, (int)id);
+}
+
+static void remove_by_key(struct rm *rm, const char *text)
+{
+	int32_t key;
+	int id, r;
+
+	if (key_parse(text, &key) < 0 || key == IPC_PRIVATE) {
+		rm->failed = true;
+		message_error("'%s' is not a key that a segment can be found "
+			      "by",
+			      text);
+		return;
+	}
+
+	r = ushm_get(rm->space, key, 0, 0, &id);
+	if (r < 0) {
+		rm->failed = true;
+		message_error("key %s in %s: %s", text, ushm_dir(rm->space),
+			      r == -ENOENT ? "there is no segment with this key"
+					   : message_errno(r));
+		return;
+	}
+
+	remove_id(rm, id);
+}
+
+static void remove_all(struct rm *rm)
+{
+	struct ushm_segment seg;
+	uint32_t cursor = 0;
+	unsigned kept = 0;
+	int r;
+
+	while ((r = ushm_next(rm->space, &cursor, &seg)) > 0) {
+		if (seg.mode & SHM_DEST)
+			continue;
+		if (seg.nattch && !rm->force) {
+			kept++;
+			if (rm->verbose || rm->dry_run)
+				printf("keeping shared memory segment id '%d': "
+				       "%" PRIu64 " attached\n",
+				       seg.id, seg.nattch);
+			continue;
+		}
+		remove_id(rm, seg.id);
+	}
+
+	if (r < 0) {
+		rm->failed = true;
+		message_error("cannot list the segments of %s: %s",
+			      ushm_dir(rm->space), message_errno(r));
+	}
+	if (kept && rm->verbose)
+		message_hint("--force removes attached segments as well");
+}
+
+/*
+ * Go through the arguments. A word without an option belongs to the -m or -M
+ * before it. The first round checks the options and counts what is named; the
+ * second one, with the namespace open, does it.
+ */
+static int each_argument(struct rm *rm, int argc, char **argv, bool act,
+			 unsigned *ret_named)
+{
+	static const struct option options[] = {
+		{ "shmem-id", required_argument, NULL, 'm' },
+		{ "shmem-key", required_argument, NULL, 'M' },
+		{ "all", no_argument, NULL, 'a' },
+		{ "force", no_argument, NULL, 'f' },
+		{ "dry-run", no_argument, NULL, 'N' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "dir", required_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	void (*remove)(struct rm *, const char *) = remove_by_id;
+	unsigned named = 0;
+	int c;
+
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "-:m:M:afNvd:h", options, NULL)) !=
+	       -1)
+		switch (c) {
+		case 'm':
+		case 'M':
+			remove = c == 'm' ? remove_by_id : remove_by_key;
+			/* fall through */
+		case 1:
+			named++;
+			if (act)
+				remove(rm, optarg);
+			break;
+		case 'a':
+			rm->all = true;
+			break;
+		case 'f':
+			rm->force = true;
+			break;
+		case 'N':
+			rm->dry_run = true;
+			break;
+		case 'v':
+			rm->verbose = true;
+			break;
+		case 'd':
+			rm->dir = optarg;
+			break;
+		case 'h':
+			return 'h';
+		default:
+			message_bad_option(c, argv);
+			return '?';
+		}
+
+	for (int i = optind; i < argc; i++) { /* after -- */
+		named++;
+		if (act)
+			remove(rm, argv[i]);
+	}
+
+	*ret_named = named;
+	return 0;
+}
+
+int cmd_rm(int argc, char **argv)
+{
+	struct rm rm = { 0 };
+	unsigned named = 0;
+	int r;
+
+	r = each_argument(&rm, argc, argv, false, &named);
+	if (r == 'h') {
+		help();
+		return EXIT_DONE;
+	}
+	if (r)
+		return EXIT_USAGE;
+
+	if (!named == !rm.all) {
+		message_error(named ? "--all and named segments exclude each "
+				      "other"
+				    : "name segments with -m or -M, or give "
+				      "--all");
+		message_try_help();
+		return EXIT_USAGE;
+	}
+	if (rm.force && !rm.all) {
+		message_error(
+			"--force goes with --all only; named segments are "
+			"removed in any case");
+		return EXIT_USAGE;
+	}
+
+	if (rm.all) {
+		r = namespace_open(rm.dir, 0, NULL, &rm.space);
+		if (r == -ENOENT)
+			return EXIT_DONE;
+	} else {
+		r = namespace_open_existing(rm.dir, &rm.space);
+	}
+	if (r < 0)
+		return EXIT_FAILED;
+
+	if (rm.all)
+		remove_all(&rm);
+	else
+		each_argument(&rm, argc, argv, true, &named);
+	ushm_close(rm.space);
+
+	return rm.failed ? EXIT_FAILED : EXIT_DONE;
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT
+# bash(1) completion for ushm(1): commands, options, ids and keys of segments.
+
+_ushm()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+	local cmd=${COMP_WORDS[1]} i dir=() words=
+
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		words='run ls stat mk rm init help --help --version'
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+	fi
+
+	for ((i = 2; i < COMP_CWORD - 1; i++)); do
+		case ${COMP_WORDS[i]} in
+		-d | --dir) dir=(--dir "${COMP_WORDS[i+1]}") ;;
+		esac
+	done
+
+	if [[ $cmd == run ]]; then
+		# From the program on it is that program's command line.
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			case ${COMP_WORDS[i]} in
+			-d | --dir) ((i++)) ;;
+			--) ((i++)); break ;;
+			-*) ;;
+			*) break ;;
+			esac
+		done
+		if ((i < COMP_CWORD)) && declare -F _command_offset >/dev/null; then
+			_command_offset "$i"
+			return
+		fi
+	fi
+
+	case $prev in
+	-d | --dir)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		compopt -o filenames
+		return
+		;;
+	-M | --shmem-key)
+		[[ $cmd == rm ]] && words=$("${COMP_WORDS[0]}" ls "${dir[@]}" \
+			-n -o KEY 2>/dev/null | grep -vx 0x00000000)
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+		;;
+	-o | --output)
+		words='KEY ID PERMS OWNER SIZE NATTCH STATUS CTIME CPID LPID
+			COMMAND ATTACH DETACH CUID CUSER CGID CGROUP UID USER
+			GID GROUP RSS SWAP AGE'
+		local before=${cur%"${cur##*[,+]}"}
+		mapfile -t COMPREPLY < <(compgen -P "$before" -W "$words" -- \
+			"${cur##*[,+]}")
+		compopt -o nospace
+		return
+		;;
+	--time-format)
+		words='short full iso'
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+		;;
+	esac
+
+	if [[ $cur == -* ]]; then
+		case $cmd in
+		run) words='--dir --private --verbose --allow-native --help' ;;
+		ls) words='--dir --output --time --time-format --bytes
+			--noheadings --notruncate --raw --export --json --help' ;;
+		stat) words='--dir --time-format --bytes --notruncate --json
+			--help' ;;
+		mk) words='--shmem --mode --key --dir --help' ;;
+		rm) words='--shmem-id --shmem-key --all --force --dry-run
+			--verbose --dir --help' ;;
+		init) words='--max-segments --max-processes --max-attachments
+			--dir --help' ;;
+		esac
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		return
+	fi
+
+	case $cmd in
+	run) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+	stat | rm)
+		words=$("${COMP_WORDS[0]}" ls "${dir[@]}" -n -o ID 2>/dev/null)
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		;;
+	help)
+		words='run ls stat mk rm init'
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+		;;
+	esac
+}
+
+complete -F _ushm ushm

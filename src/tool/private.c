@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Directories of `ushm run --private`, and the record inside each of who still
+ * needs it.
+ *
+ * The record is a text file that only grows, one write(2) a line:
+ *
+ *	pidns 4026531836
+ *	launcher 811 3312907
+ *	guard 813 3312907
+ *	command 814 3312908
+ *
+ * with pid and start time in clock ticks. Each process notes itself: the
+ * launcher before anyone else exists, the command before it becomes the
+ * user's program. A kill in between leaves a directory whose noted holders
+ * are all dead, or an unreadable record; the first goes with the next
+ * `ushm run --private`, the second an hour later.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tool/private.h"
+#include "tool/process.h"
+
+#define RECORD	       ".private"
+#define GRACE_SECONDS  3600
+#define REMOVAL_PASSES 8
+
+static const char *const role_name[PRIVATE_ROLES] = {
+	[PRIVATE_LAUNCHER] = "launcher",
+	[PRIVATE_GUARD] = "guard",
+	[PRIVATE_COMMAND] = "command",
+};
+
+/* Where the default namespace may be, in the same order. */
+static const char *parent_dir(int n)
+{
+	const char *tmp;
+
+	switch (n) {
+	case 0:
+		return "/dev/shm";
+	case 1:
+		return "/tmp";
+	case 2:
+		tmp = secure_getenv("TMPDIR");
+		if (tmp && tmp[0] == '/' && strcmp(tmp, "/tmp") != 0)
+			return tmp;
+		break;
+	}
+
+	return NULL;
+}
+
+static void name_prefix(char *buf, size_t len)
+{
+	snprintf(buf, len, "ushm-%u.private-", (unsigned)geteuid());
+}
+
+/* Open a directory that must be ours and no link; -errno if it is not. */
+static int open_own(int parent, const char *name)
+{
+	struct stat st;
+	int fd;
+
+	fd = openat(parent, name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid()) {
+		close(fd);
+		return -EACCES;
+	}
+
+	return fd;
+}
+
+static uint64_t own_pidns(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+static int append(const char *dir, int flags, const char *text)
+{
+	int dirfd, fd, r = 0;
+	ssize_t n;
+
+	dirfd = open_own(AT_FDCWD, dir);
+	if (dirfd < 0)
+		return dirfd;
+	fd = openat(dirfd, RECORD,
+		    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+	if (fd < 0)
+		r = -errno;
+	close(dirfd);
+	if (fd < 0)
+		return r;
+
+	n = write(fd, text, strlen(text));
+	if (n < 0)
+		r = -errno;
+	else if ((size_t)n != strlen(text))
+		r = -ENOSPC;
+	close(fd);
+
+	return r;
+}
+
+int private_make(char ret_dir[PATH_MAX])
+{
+	char dir[PATH_MAX], prefix[64], line[64];
+	int error = ENOENT, r;
+
+	name_prefix(prefix, sizeof(prefix));
+	for (int i = 0; i < 3; i++) {
+		const char *parent = parent_dir(i);
+
+		if (!parent || snprintf(dir, sizeof(dir), "%s/%sXXXXXX", parent,
+					prefix) >= (int)sizeof(dir))
+			continue;
+		if (!mkdtemp(dir)) {
+			error = errno;
+			continue;
+		}
+
+		snprintf(line, sizeof(line), "pidns %" PRIu64 "\n",
+			 own_pidns());
+		r = append(dir, O_CREAT | O_EXCL, line);
+		if (r == 0)
+			r = private_note(dir, PRIVATE_LAUNCHER);
+		if (r == 0) {
+			memcpy(ret_dir, dir, sizeof(dir));
+			return 0;
+		}
+		private_remove(dir);
+		error = -r;
+	}
+
+	return -error;
+}
+
+int private_note(const char *dir, enum private_role role)
+{
+	struct process self = { 0 };
+	char line[80];
+
+	(void)process_read(getpid(), &self);
+	snprintf(line, sizeof(line), "%s %d %" PRIu64 "\n", role_name[role],
+		 (int)getpid(), self.start_ticks);
+
+	return append(dir, 0, line);
+}
+
+static int parse_record(FILE *f, struct private_record *ret)
+{
+	struct private_record rec = { 0 };
+	char line[80], name[16];
+	uint64_t start;
+	int pid;
+
+	if (!fgets(line, sizeof(line), f) ||
+	    sscanf(line, "pidns %" SCNu64, &rec.pidns) != 1)
+		return -EPROTO;
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%15s %d %" SCNu64, name, &pid, &start) != 3)
+			return -EPROTO;
+		for (int i = 0; i < PRIVATE_ROLES; i++)
+			if (strcmp(name, role_name[i]) == 0) {
+				rec.holder[i].pid = pid;
+				rec.holder[i].start = start;
+			}
+	}
+	if (rec.holder[PRIVATE_LAUNCHER].pid <= 0)
+		return -EPROTO;
+
+	*ret = rec;
+	return 0;
+}
+
+static int read_record(int dirfd, struct private_record *ret)
+{
+	FILE *f;
+	int fd, r;
+
+	fd = openat(dirfd, RECORD,
+		    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	f = fdopen(fd, "r");
+	if (!f) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	r = parse_record(f, ret);
+	fclose(f);
+
+	return r;
+}
+
+int private_read(const char *dir, struct private_record *ret)
+{
+	int fd, r;
+
+	fd = open_own(AT_FDCWD, dir);
+	if (fd < 0)
+		return fd;
+	r = read_record(fd, ret);
+	close(fd);
+
+	return r;
+}
+
+/* One pass over the entries; 0 or the last failure. */
+static int empty_directory(int fd)
+{
+	struct dirent *e;
+	int copy, r = 0;
+	DIR *d;
+
+	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy < 0)
+		return -errno;
+	d = fdopendir(copy);
+	if (!d) {
+		r = -errno;
+		close(copy);
+		return r;
+	}
+
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (unlinkat(fd, e->d_name, 0) < 0 && errno != ENOENT)
+			r = -errno;
+	}
+	closedir(d);
+
+	return r;
+}
+
+static int remove_at(int parent, const char *name)
+{
+	int fd, r = 0;
+
+	fd = open_own(parent, name);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+
+	/* What still runs in there may make files while we remove them. */
+	for (int pass = 0; pass < REMOVAL_PASSES; pass++) {
+		r = empty_directory(fd);
+		if (r < 0)
+			break;
+		if (unlinkat(parent, name, AT_REMOVEDIR) == 0 ||
+		    errno == ENOENT) {
+			r = 0;
+			break;
+		}
+		r = -errno;
+		if (r != -ENOTEMPTY && r != -EEXIST)
+			break;
+	}
+	close(fd);
+
+	return r;
+}
+
+int private_remove(const char *dir)
+{
+	return remove_at(AT_FDCWD, dir);
+}
+
+static bool is_stale(int dirfd)
+{
+	struct private_record rec;
+	struct stat st;
+
+	if (read_record(dirfd, &rec) < 0)
+		return fstat(dirfd, &st) == 0 &&
+		       time(NULL) - st.st_mtime > GRACE_SECONDS;
+
+	/* Pids of another container say nothing here. */
+	if (rec.pidns != own_pidns())
+		return false;
+	for (int i = 0; i < PRIVATE_ROLES; i++)
+		if (process_alive(rec.holder[i].pid, rec.holder[i].start))
+			return false;
+
+	return true;
+}
+
+void private_sweep(void)
+{
+	char prefix[64];
+
+	name_prefix(prefix, sizeof(prefix));
+	for (int i = 0; i < 3; i++) {
+		const char *parent = parent_dir(i);
+		struct dirent *e;
+		DIR *d;
+
+		d = parent ? opendir(parent) : NULL;
+		if (!d)
+			continue;
+		while ((e = readdir(d))) {
+			int fd;
+
+			if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
+				continue;
+			fd = open_own(dirfd(d), e->d_name);
+			if (fd < 0)
+				continue;
+			if (is_stale(fd))
+				(void)remove_at(dirfd(d), e->d_name);
+			close(fd);
+		}
+		closedir(d);
+	}
+}
