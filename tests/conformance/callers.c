@@ -15,7 +15,8 @@
 
 CASE("C91", errno_is_left_alone_by_success)
 {
-	struct shm_info info;
+	struct shm_info shm_info;
+	struct shminfo info;
 	struct shmid_ds ds;
 	int id;
 	char *p, *q;
@@ -48,7 +49,7 @@ CASE("C91", errno_is_left_alone_by_success)
 	CHECK_EQ(errno, MARK);
 	errno = MARK;
 	shmctl(0, IPC_INFO, (void *)&info);
-	shmctl(0, SHM_INFO, (void *)&info);
+	shmctl(0, SHM_INFO, (void *)&shm_info);
 	CHECK_EQ(errno, MARK);
 
 	errno = MARK;
