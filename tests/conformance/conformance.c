@@ -117,7 +117,7 @@ char *end_of_page(size_t n)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	MUST(p != MAP_FAILED);
-	MUST(OK(munmap(p + page, page)));
+	MUST(OK(mprotect(p + page, page, PROT_NONE)));
 	return p + page - n;
 }
 

@@ -92,8 +92,8 @@ char *hole(size_t npages);
 char *page_with(int prot);
 
 /*
- * The last 'n' bytes of a page; what follows is not mapped. 'n' is a multiple
- * of the alignment that the caller needs.
+ * The last 'n' bytes of a page; what follows cannot be accessed. 'n' is a
+ * multiple of the alignment that the caller needs.
  */
 char *end_of_page(size_t n);
 
