@@ -584,6 +584,7 @@ static void race(int n, int flags, int *ret_won, int *ret_lost, int *ret_id,
 		}
 	}
 
+	close(answer[1]); /* so that a dead child is an end of file */
 	close(gate[0]);
 	close(gate[1]); /* go */
 
@@ -608,7 +609,6 @@ static void race(int n, int flags, int *ret_won, int *ret_lost, int *ret_id,
 		CHECK_EQ(status, 0);
 	}
 	close(answer[0]);
-	close(answer[1]);
 }
 
 CASE("C21", one_process_wins_an_exclusive_create)
