@@ -44,6 +44,18 @@
 			SKIP("the 32-bit C library reads the buffer"); \
 	} while (0)
 
+/* AddressSanitizer makes mlock() and mlockall() do nothing. */
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
 /* A key for the case's first segment; the namespace is its own. */
 #define KEY ((key_t)0x7573686d)
 
@@ -80,8 +92,8 @@ char *hole(size_t npages);
 char *page_with(int prot);
 
 /*
- * The last 'n' bytes of a page; what follows is not mapped. 'n' is a multiple
- * of the alignment that the caller needs.
+ * The last 'n' bytes of a page; what follows cannot be accessed. 'n' is a
+ * multiple of the alignment that the caller needs.
  */
 char *end_of_page(size_t n);
 

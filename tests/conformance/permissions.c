@@ -20,27 +20,6 @@ static int make_owned(uid_t uid, gid_t gid, int mode)
 	return id;
 }
 
-/* A segment that 'uid' and 'gid' both made and own. */
-static int make_as(uid_t uid, gid_t gid, int mode)
-{
-	int id;
-
-	REQUIRE_OK(setegid(gid));
-	REQUIRE_OK(seteuid(uid));
-	id = shmget(IPC_PRIVATE, 1, mode);
-	REQUIRE_OK(seteuid(0));
-	REQUIRE_OK(setegid(0));
-	REQUIRE_OK(id);
-	return id;
-}
-
-static void enter_namespace(void)
-{
-	struct shm_info info;
-
-	REQUIRE_OK(shmctl(0, SHM_INFO, (void *)&info));
-}
-
 /* Does the caller pass as reader? Asked by IPC_STAT. */
 static bool may_read(int id)
 {
@@ -51,40 +30,35 @@ static bool may_read(int id)
 	return r == 0;
 }
 
-CASE_IF("C62", NEEDS_ROOT, only_the_first_class_that_matches_counts)
+/* What the caller is to a segment, and whether he may read it then. */
+struct class
 {
-	static const struct {
-		const char *why;
-		uid_t uid, cuid;
-		gid_t gid, cgid;
-		int mode;
-		bool reads;
-	} rows[] = {
-		/* The caller is 1000, in group 100 and 200. */
-		{ "owner", 1000, 1, 1, 1, 0400, true },
-		{ "creator", 1, 1000, 1, 1, 0400, true },
-		{ "owner without his bit", 1000, 1, 1, 1, 0044, false },
-		{ "creator without his bit", 1, 1000, 1, 1, 0044, false },
-		{ "owner in group", 1000, 1, 100, 1, 0040, false },
-		{ "group", 1, 1, 100, 1, 0040, true },
-		{ "creator's group", 1, 1, 1, 100, 0040, true },
-		{ "supplementary group", 1, 1, 200, 1, 0040, true },
-		{ "creator's, supplementary", 1, 1, 1, 200, 0040, true },
-		{ "group without its bit", 1, 1, 100, 1, 0404, false },
-		{ "creator's group without", 1, 1, 1, 100, 0404, false },
-		{ "other", 1, 1, 1, 1, 0004, true },
-		{ "other without his bit", 1, 1, 1, 1, 0440, false },
-		{ "other, write only", 1, 1, 1, 1, 0222, false },
-	};
+	const char *why;
+	uid_t uid, cuid;
+	gid_t gid, cgid;
+	int mode;
+	bool reads;
+};
+
+/* The caller becomes 1000, in group 100 and supplementary group 200. */
+static void judge(const struct class *rows, size_t n)
+{
 	static const gid_t groups[] = { 200 };
+	struct shm_info info;
 	struct shmid_ds ds;
 	size_t i;
 	int id;
 
-	enter_namespace();
-	for (i = 0; i < LEN(rows); i++) {
+	/* Enter the namespace as root. */
+	REQUIRE_OK(shmctl(0, SHM_INFO, (void *)&info));
+	for (i = 0; i < n; i++) {
 		NOTE("%s", rows[i].why);
-		id = make_as(rows[i].cuid, rows[i].cgid, 0600);
+		REQUIRE_OK(setegid(rows[i].cgid));
+		REQUIRE_OK(seteuid(rows[i].cuid));
+		id = shmget(IPC_PRIVATE, 1, 0600);
+		REQUIRE_OK(id);
+		act_as_root();
+
 		memset(&ds, 0, sizeof(ds));
 		ds.shm_perm.uid = rows[i].uid;
 		ds.shm_perm.gid = rows[i].gid;
@@ -98,6 +72,39 @@ CASE_IF("C62", NEEDS_ROOT, only_the_first_class_that_matches_counts)
 		act_as_root();
 		destroy(id);
 	}
+}
+
+CASE_IF("C62", NEEDS_ROOT, only_the_first_class_that_matches_counts)
+{
+	static const struct class rows[] = {
+		{ "owner", 1000, 0, 1, 0, 0400, true },
+		{ "owner without his bit", 1000, 0, 1, 0, 0044, false },
+		{ "owner in group", 1000, 0, 100, 0, 0040, false },
+		{ "group", 1, 0, 100, 0, 0040, true },
+		{ "supplementary group", 1, 0, 200, 0, 0040, true },
+		{ "group without its bit", 1, 0, 100, 0, 0404, false },
+		{ "supplementary without", 1, 0, 200, 0, 0404, false },
+		{ "other", 1, 0, 1, 0, 0004, true },
+		{ "other without his bit", 1, 0, 1, 0, 0440, false },
+		{ "other, write only", 1, 0, 1, 0, 0222, false },
+	};
+
+	judge(rows, LEN(rows));
+}
+
+CASE_IF("C62", NEEDS_USERS, creator_and_his_group_are_the_same_classes)
+{
+	static const struct class rows[] = {
+		{ "creator", 1, 1000, 1, 1, 0400, true },
+		{ "creator without his bit", 1, 1000, 1, 1, 0044, false },
+		{ "creator in group", 1, 1000, 100, 1, 0040, false },
+		{ "creator's group", 1, 1, 1, 100, 0040, true },
+		{ "creator's group without", 1, 1, 1, 100, 0404, false },
+		{ "creator's, supplementary", 1, 1, 1, 200, 0040, true },
+		{ "other", 1, 1, 1, 1, 0004, true },
+	};
+
+	judge(rows, LEN(rows));
 }
 
 CASE("C62", owner_without_his_bits_is_refused)
@@ -195,29 +202,32 @@ CASE_IF("C65", NEEDS_ROOT, control_needs_owner_or_creator_not_mode_bits)
 
 CASE_IF("C65", NEEDS_ROOT, capability_sys_admin_controls_ipc_owner_does_not)
 {
-	int id;
+	int id = make(1, 0);
 
-	enter_namespace();
-	id = make_as(1000, 1000, 0);
-
+	act_as(1000, 1000);
 	keep_capabilities(1ull << CAP_IPC_OWNER_BIT);
 	CHECK_ERRNO(set_owner(id, 0, 0), EPERM);
 	CHECK_ERRNO(shmctl(id, IPC_RMID, NULL), EPERM);
+	CHECK(may_read(id));
 
 	keep_capabilities(1ull << CAP_SYS_ADMIN_BIT);
+	CHECK_OK(set_owner(id, 0, 0));
+	act_as_root();
+	set_mode(id, 0);
+
+	act_as(1000, 1000);
+	keep_capabilities(1ull << CAP_SYS_ADMIN_BIT);
 	CHECK(!may_read(id));
-	CHECK_OK(set_owner(id, 1000, 1000));
+	CHECK_ERRNO(shmat(id, NULL, SHM_RDONLY), EACCES);
 	CHECK_OK(shmctl(id, IPC_RMID, NULL));
-	full_capabilities();
+	act_as_root();
 }
 
 CASE_IF("C66", NEEDS_ROOT, lock_needs_owner_creator_or_capability)
 {
-	int id;
+	int id = make(1, 0);
 
-	enter_namespace();
-	id = make_as(1000, 1000, 0);
-
+	act_as(1000, 1000);
 	keep_capabilities(~(1ull << CAP_IPC_LOCK_BIT));
 	CHECK_ERRNO(shmctl(id, SHM_LOCK, NULL), EPERM);
 	CHECK_ERRNO(shmctl(id, SHM_UNLOCK, NULL), EPERM);
@@ -225,10 +235,13 @@ CASE_IF("C66", NEEDS_ROOT, lock_needs_owner_creator_or_capability)
 	keep_capabilities(1ull << CAP_IPC_LOCK_BIT);
 	CHECK_OK(shmctl(id, SHM_LOCK, NULL));
 	CHECK_OK(shmctl(id, SHM_UNLOCK, NULL));
-	full_capabilities();
+	act_as_root();
 
+	NOTE("owner, mode 0");
+	CHECK_OK(set_owner(id, 1000, 1000));
+	set_mode(id, 0);
 	act_as(1000, 1000);
-	CHECK_OK(shmctl(id, SHM_LOCK, NULL)); /* mode 0 */
+	CHECK_OK(shmctl(id, SHM_LOCK, NULL));
 	CHECK_OK(shmctl(id, SHM_UNLOCK, NULL));
 	act_as_root();
 	destroy(id);
@@ -249,17 +262,13 @@ CASE_IF("C67", NEEDS_ROOT, owner_who_gives_away_loses_control_at_once)
 
 CASE_IF("C67", NEEDS_ROOT, creator_never_loses_control)
 {
-	int id;
+	int id = make(1, 0600);
 
-	enter_namespace();
-	id = make_as(1000, 1000, 0600);
-
-	act_as(1000, 1000);
+	no_capabilities();
 	CHECK_OK(set_owner(id, 2000, 2000)); /* no chown restriction */
 	CHECK(may_read(id));
 	CHECK_OK(set_owner(id, 3000, 3000));
 	CHECK_OK(shmctl(id, IPC_RMID, NULL));
-	act_as_root();
 }
 
 CASE_IF("C62 C63 C65", NEEDS_USERS, stranger_gets_what_the_mode_grants_others)
