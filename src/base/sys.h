@@ -303,6 +303,11 @@ static inline int sys_futex_wake(uint32_t *word, int count)
 	return (int)SYS6(SYS_futex, word, FUTEX_WAKE, count, 0, 0, 0);
 }
 
+static inline int sys_rewind(int fd)
+{
+	return (int)SYS3(SYS_lseek, fd, 0, 0 /* SEEK_SET */);
+}
+
 static inline int sys_memfd_create(const char *name, unsigned flags)
 {
 	return (int)SYS3(SYS_memfd_create, name, flags, 0);

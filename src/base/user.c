@@ -41,13 +41,21 @@ static int probe(const void *p, size_t size, int (*ask)(uintptr_t at))
 	return r;
 }
 
+/* To the kernel address 0 means that nothing is asked. */
+static uintptr_t not_null(uintptr_t at)
+{
+	return at ? at : 1;
+}
+
 static int can_write(uintptr_t at)
 {
+	at = not_null(at);
 	return sys_sigmask(SIG_BLOCK, NULL, (uint64_t *)at);
 }
 
 static int can_read(uintptr_t at)
 {
+	at = not_null(at);
 	/* The set is read first; then there is no such operation. */
 	return sys_sigmask(-1, (const uint64_t *)at, NULL) == -EFAULT ? -EFAULT
 								      : 0;

@@ -445,7 +445,7 @@ int attach_detach(struct space *sp, uintptr_t addr)
 	struct space_entry e;
 	int r;
 
-	if (addr & ALIGN || !sp->me)
+	if (addr & ALIGN)
 		return -EINVAL;
 	r = space_enter(sp, &e);
 	if (r < 0)

@@ -347,7 +347,7 @@ static void end_in(struct space *sp)
 	struct registry *r = &sp->reg;
 	struct space_entry e;
 	char path[PATH_ROOM];
-	uint32_t link;
+	uint32_t link, last = UINT32_MAX;
 
 	if (!sp->me || sys_getpid() != sp->self.pid || !attached_here(sp))
 		return;
@@ -360,13 +360,16 @@ static void end_in(struct space *sp)
 		struct layout_attach *a = &r->attaches[link - 1];
 		bool ends;
 
+		link = a->next_in_proc;
+		if (a->segment == last)
+			continue;
+		last = a->segment;
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);
 		if (ends && space_path(sp, a->segment, a->seq, path,
 				       sizeof(path)) == 0)
 			(void)sp->backing->destroy(path);
-		link = a->next_in_proc;
 	}
 	space_leave(sp, &e);
 }

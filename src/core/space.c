@@ -428,11 +428,25 @@ void space_leave(struct space *sp, const struct space_entry *e)
 
 /* ---------------------------------------------------------- just looking */
 
+/* A child that no fork handler saw must record what it inherited first. */
+static inline void arrive(struct space *sp)
+{
+	uint64_t signals;
+
+	if (load_acquire(sp->here) == 1)
+		return;
+	signals_block(&signals);
+	process_arrive(sp);
+	signals_restore(&signals);
+}
+
 void space_glance(struct space *sp)
 {
 	uint32_t used = load_relaxed(&sp->reg.h->procs.used), from, slot;
 	struct space_entry e;
 	uint64_t claim;
+
+	arrive(sp);
 
 	from = used <= GLANCE ? 0 : load_relaxed(&sp->look_from);
 	if (from >= used)
@@ -478,6 +492,7 @@ int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
 	struct space_entry e;
 	int r;
 
+	arrive(sp);
 	r = segments_read(&sp->reg, index, ret);
 	if (r == 0 && ret->attaches) {
 		settle(sp, index);

@@ -43,6 +43,14 @@
 		return f;                                                      \
 	}
 
+static void *result(void *p)
+{
+	if (!sys_failed(p))
+		return p;
+	errno = (int)-(intptr_t)p;
+	return MAP_FAILED;
+}
+
 /* ---------------------------------------------------------- shared memory */
 
 int pre_shmget(key_t key, size_t size, int shmflg) EXPORT(shmget);
@@ -78,8 +86,36 @@ typedef long syscall_fn(long n, long a, long b, long c, long d, long e, long f);
 syscall_fn pre_syscall EXPORT(syscall);
 NEXT(syscall_fn, syscall)
 
+/* Does the call make a process with a copy of our memory and of our stack? */
+static bool forks(long n, long a, long b)
+{
+	switch (n) {
+#ifdef SYS_fork
+	case SYS_fork:
+		return true;
+#endif
+	case SYS_clone:
+		return !(a & CLONE_VM) && !b;
+	default:
+		return false;
+	}
+}
+
+__attribute__((noinline)) static long fork_by_number(long n, long a, long b,
+						     long c, long d, long e)
+{
+	long pid;
+
+	process_before_fork();
+	pid = sys_call6(n, a, b, c, d, e, 0);
+	process_after_fork((int)pid);
+	return pid < 0 ? (long)result((void *)pid) : pid;
+}
+
 long pre_syscall(long n, long a, long b, long c, long d, long e, long f)
 {
+	if (forks(n, a, b))
+		return fork_by_number(n, a, b, c, d, e);
 	switch (n) {
 #ifdef SYS_shmget
 	case SYS_shmget:
@@ -105,14 +141,6 @@ void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
 		 int64_t offset) EXPORT(mmap64);
 void *pre_mremap(void *old, size_t old_size, size_t new_size, int flags,
 		 void *new_addr) EXPORT(mremap);
-
-static void *result(void *p)
-{
-	if (!sys_failed(p))
-		return p;
-	errno = (int)-(intptr_t)p;
-	return MAP_FAILED;
-}
 
 int pre_munmap(void *addr, size_t length)
 {
@@ -276,16 +304,26 @@ static int proc_open(int flags)
 		return -1;
 	}
 	r = report_proc(sp, fd);
+	if (r < 0) {
+		(void)sys_close(fd);
+		errno = -r;
+		return -1;
+	}
+
+	/* Read-only and at the start. A process that may not look into its
+	 * own /proc entry (PR_SET_DUMPABLE) gets the writable one. */
 	text_init(&t, path, sizeof(path));
 	text_str(&t, "/proc/self/fd/");
 	text_uint(&t, (uint64_t)fd, 10, 0, ' ');
-	again = r < 0 ? r : sys_openat(AT_FDCWD, path, O_RDONLY | cloexec, 0);
-	(void)sys_close(fd);
-	if (again < 0) {
-		errno = -again;
-		return -1;
+	again = sys_openat(AT_FDCWD, path, O_RDONLY | cloexec, 0);
+	if (again >= 0) {
+		(void)sys_close(fd);
+		return again;
 	}
-	return again;
+	(void)sys_rewind(fd);
+	if (!cloexec)
+		(void)SYS3(SYS_fcntl, fd, F_SETFD, 0);
+	return fd;
 }
 
 /* The mode is looked at only if the flags say that it is there. */

@@ -60,6 +60,21 @@ static int suspects_try(const struct registry *r,
 	return found;
 }
 
+/* Suspects of the whole namespace, attached here or not. */
+static int suspects_all(const struct registry *r, uint32_t *ret_slots, int max)
+{
+	uint32_t from = 0, slot;
+	uint64_t claim;
+	int found = 0;
+
+	while (found < max &&
+	       procs_suspect(r, from, UINT32_MAX, &slot, &claim)) {
+		ret_slots[found++] = slot;
+		from = slot + 1;
+	}
+	return found;
+}
+
 int ledger_suspects(const struct registry *r, uint32_t index,
 		    uint32_t *ret_slots, int max)
 {
@@ -67,6 +82,10 @@ int ledger_suspects(const struct registry *r, uint32_t index,
 
 	if (!s)
 		return -EINVAL;
+
+	/* Whichever is shorter: a process may attach a segment 65,000 times. */
+	if (load_relaxed(&s->attaches) > load_relaxed(&r->h->procs.used))
+		return suspects_all(r, ret_slots, max);
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t begun = guard_begin(&s->guard);
 		int found = suspects_try(r, s, ret_slots, max);

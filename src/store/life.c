@@ -28,6 +28,36 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 32;
 }
 
+/*
+ * The kernel's own interface, for a child of raw clone(2): libc takes it for
+ * its parent's thread and has told the kernel nothing. Such a child has no
+ * list of robust mutexes, so we give it one of our own, with one entry.
+ */
+static struct {
+	struct robust_list_head head;
+	struct robust_list entry;
+} bare;
+
+static int life_begin_bare(struct layout_proc *p, uint32_t tid)
+{
+	struct robust_list_head *head = NULL;
+	uint32_t *word = (uint32_t *)p->life;
+	size_t size;
+	int r;
+
+	r = (int)SYS3(SYS_get_robust_list, 0, &head, &size);
+	if (r < 0 || head)
+		return r < 0 ? r : -ENOSYS;
+	bare.entry.next = &bare.head.list;
+	bare.head.list.next = &bare.entry;
+	bare.head.futex_offset = (char *)word - (char *)&bare.entry;
+	bare.head.list_op_pending = NULL;
+	memset(p->life, 0, sizeof(p->life));
+	store_relaxed(word, tid);
+	store_relaxed(&p->life_word, 0);
+	return (int)SYS3(SYS_set_robust_list, &bare.head, sizeof(bare.head), 0);
+}
+
 int life_begin(struct layout_proc *p)
 {
 	pthread_mutex_t *m = (pthread_mutex_t *)(void *)p->life;
@@ -54,18 +84,23 @@ int life_begin(struct layout_proc *p)
 	/* glibc keeps the futex in the first word, musl in the second. */
 	for (uint32_t which = 0; which < 2; which++) {
 		if ((words[which] & FUTEX_TID_MASK) == tid) {
+			bare.head.list.next = NULL; /* not this process's */
 			store_relaxed(&p->life_word, which);
 			return 0;
 		}
 	}
-	return -ENOSYS;
+	return life_begin_bare(p, tid);
 }
 
 int life_renew(struct layout_proc *p)
 {
 	pthread_mutex_t *m = (pthread_mutex_t *)(void *)p->life;
-	int r = pthread_mutex_trylock(m);
+	uint32_t tid = (uint32_t)sys_gettid();
+	int r;
 
+	if (bare.head.list.next)
+		return life_begin_bare(p, tid);
+	r = pthread_mutex_trylock(m);
 	if (r == EOWNERDEAD)
 		r = pthread_mutex_consistent(m);
 	return -r;
