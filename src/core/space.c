@@ -85,6 +85,8 @@ static int path_absolute(const char *path, char *buf, size_t size)
 	int r;
 
 	text_init(&t, buf, size);
+	if (!*path)
+		return -ENOENT;
 	if (path[0] != '/') {
 		r = sys_getcwd(buf, size);
 		if (r < 0)

@@ -13,6 +13,44 @@
 
 static struct space *standard;
 
+/* What an errno value says, where libc's strerror() is not to be used. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return "permission denied";
+	case ENOENT:
+		return "no such directory";
+	case ENOTDIR:
+		return "not a directory";
+	case EROFS:
+		return "read-only file system";
+	case ENOSPC:
+	case EDQUOT:
+		return "no space left";
+	case EMFILE:
+	case ENFILE:
+		return "too many open files";
+	case ENOMEM:
+		return "out of memory";
+	case ENAMETOOLONG:
+		return "name too long";
+	case EFBIG:
+		return "file size limit";
+	case EIO:
+		return "input/output error";
+	default:
+		return NULL;
+	}
+}
+
+/* "cannot be ..." wants a reason; the other sentences are one. */
+static bool cannot(const char *text)
+{
+	return strstr(text, "cannot be ") != NULL;
+}
+
 static int try(const char *dir, bool create, const struct registry_shape *shape,
 	       struct space **ret_space, struct ushm_problem *ret_problem)
 {
@@ -20,9 +58,13 @@ static int try(const char *dir, bool create, const struct registry_shape *shape,
 	int r;
 
 	text_init(&why, ret_problem->text, sizeof(ret_problem->text));
-	text_str(&why, dir);
+	text_str(&why, *dir ? dir : "an empty name");
 	text_str(&why, ": ");
 	r = space_open(dir, create, shape, ret_space, &why);
+	if (r < 0 && cannot(ret_problem->text) && reason(-r)) {
+		text_str(&why, ": ");
+		text_str(&why, reason(-r));
+	}
 	ret_problem->error = -r;
 	return r;
 }
@@ -45,9 +87,12 @@ int place_open(const char *dir, bool create, const struct registry_shape *shape,
 
 	if (!ret_problem)
 		ret_problem = &ignored;
-	if (!dir)
+	if (!dir) {
 		dir = secure_getenv("USHM_DIR");
-	if (dir && *dir)
+		if (dir && !*dir)
+			dir = NULL;
+	}
+	if (dir)
 		return try(dir, create, shape, ret_space, ret_problem);
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {

@@ -279,8 +279,7 @@ static int file_create(int dir, const char *name, uint32_t uid,
 	step("registry: temporary file created");
 	r = file_build(fd, uid, &g);
 	if (r < 0) {
-		text_str(why, r == -ENOSPC ? "cannot be created: no space left"
-					   : "cannot be created");
+		text_str(why, "cannot be created");
 		goto out;
 	}
 	step("registry: file built");

@@ -14,6 +14,8 @@
 #include "tool/namespace.h"
 #include "tool/size.h"
 
+#define MAX_CAPACITY 16777216 /* of ushm_options */
+
 static void help(void)
 {
 	fputs("Usage: ushm init [OPTION...]\n"
@@ -86,11 +88,11 @@ int cmd_init(int argc, char **argv)
 			to = c == 's'	? &options.max_segments
 			     : c == 'P' ? &options.max_processes
 					: &options.max_attachments;
-			if (number_parse(optarg, UINT32_MAX, &number) < 0 ||
+			if (number_parse(optarg, MAX_CAPACITY, &number) < 0 ||
 			    number == 0) {
 				message_error("'%s' is not a number from 1 to "
-					      "4294967295",
-					      optarg);
+					      "%d",
+					      optarg, MAX_CAPACITY);
 				return EXIT_USAGE;
 			}
 			*to = (uint32_t)number;

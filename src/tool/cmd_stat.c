@@ -116,15 +116,21 @@ static int add_attachment(struct libscols_table *tb,
 	table_set(line, ATT_STATE, state);
 	if (r == 0 && p.start <= att->since + 2) {
 		command = process_command(att->pid);
-		table_set(line, ATT_COMMAND, command);
+		table_set_foreign(line, ATT_COMMAND, command, style);
 		free(command);
 	}
 
 	return 0;
 }
 
-static void print_process(const char *what, pid_t pid, const char *command)
+static void print_process(const char *what, pid_t pid, char *command)
 {
+	/* Somebody else chose these bytes: none shall reach the terminal as a
+	 * control sequence. */
+	for (char *c = command; c && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == '\177')
+			*c = '?';
+
 	if (pid == 0)
 		printf("  %-12s nobody\n", what);
 	else

@@ -54,6 +54,16 @@ static int64_t boot_time(void)
 	return now.tv_sec - up.tv_sec;
 }
 
+static bool have_proc(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = access("/proc/self/stat", R_OK) == 0;
+
+	return known;
+}
+
 int process_read(pid_t pid, struct process *ret)
 {
 	struct process p = { 0 };
@@ -65,7 +75,7 @@ int process_read(pid_t pid, struct process *ret)
 
 	n = read_proc(pid, "stat", buf, sizeof(buf));
 	if (n == -ENOENT)
-		return access("/proc/self/stat", R_OK) == 0 ? -ESRCH : -ENOENT;
+		return have_proc() ? -ESRCH : -ENOENT;
 	if (n < 0)
 		return (int)n;
 

@@ -65,25 +65,42 @@ const char *segment_perms(uint32_t mode, char *buf, size_t len)
 	return buf;
 }
 
+/* One name is remembered: most lines of a table have the same owner. */
 const char *segment_user(uint32_t uid, char *buf, size_t len)
 {
-	struct passwd *pw = getpwuid(uid);
+	static char name[64];
+	static uint32_t known;
+	struct passwd *pw;
 
-	if (pw)
-		snprintf(buf, len, "%s", pw->pw_name);
-	else
-		snprintf(buf, len, "%u", uid);
+	if (!name[0] || known != uid) {
+		pw = getpwuid(uid);
+		if (pw)
+			snprintf(name, sizeof(name), "%s", pw->pw_name);
+		else
+			snprintf(name, sizeof(name), "%u", uid);
+		known = uid;
+	}
+
+	snprintf(buf, len, "%s", name);
 	return buf;
 }
 
 const char *segment_group(uint32_t gid, char *buf, size_t len)
 {
-	struct group *gr = getgrgid(gid);
+	static char name[64];
+	static uint32_t known;
+	struct group *gr;
 
-	if (gr)
-		snprintf(buf, len, "%s", gr->gr_name);
-	else
-		snprintf(buf, len, "%u", gid);
+	if (!name[0] || known != gid) {
+		gr = getgrgid(gid);
+		if (gr)
+			snprintf(name, sizeof(name), "%s", gr->gr_name);
+		else
+			snprintf(name, sizeof(name), "%u", gid);
+		known = gid;
+	}
+
+	snprintf(buf, len, "%s", name);
 	return buf;
 }
 
@@ -197,12 +214,13 @@ int segment_add_line(struct libscols_table *tb,
 
 		if (column == SEGMENT_COMMAND) {
 			command = segment_creator(seg);
-			table_set(line, i, command);
+			table_set_foreign(line, i, command, style);
 			free(command);
 			continue;
 		}
-		table_set(line, i,
-			  format(column, style, seg, buf, sizeof(buf)));
+		table_set_foreign(line, i,
+				  format(column, style, seg, buf, sizeof(buf)),
+				  style);
 	}
 
 	return 0;

@@ -142,6 +142,55 @@ void table_set(struct libscols_line *line, size_t cell, const char *text)
 		scols_line_set_data(line, cell, text);
 }
 
+/* The length of the UTF-8 character at 's', or 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	static const unsigned char least[] = { 0, 0, 0xc2, 0xe0, 0xf0 };
+	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (len == 1)
+		return 1;
+	if (s[0] < least[len] || s[0] > 0xf4)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+
+	/* Overlong, a surrogate, past U+10FFFF. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+
+	return len;
+}
+
+void table_set_foreign(struct libscols_line *line, size_t cell,
+		       const char *text, const struct table_style *style)
+{
+	const unsigned char *from = (const unsigned char *)text;
+	char *clean, *to;
+	size_t len;
+
+	/* Tables for people show odd bytes as \xff by themselves. */
+	if (!text || !style->json) {
+		table_set(line, cell, text);
+		return;
+	}
+
+	clean = to = malloc(3 * strlen(text) + 1);
+	if (!clean)
+		return;
+	for (; *from; from += len ? len : 1) {
+		len = utf8_length(from);
+		memcpy(to, len ? (const char *)from : "\xef\xbf\xbd",
+		       len ? len : 3); /* U+FFFD */
+		to += len ? len : 3;
+	}
+	*to = '\0';
+	table_set(line, cell, clean);
+	free(clean);
+}
+
 const char *table_number(int64_t number, char *buf, size_t len)
 {
 	snprintf(buf, len, "%" PRId64, number);

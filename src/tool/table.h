@@ -60,6 +60,10 @@ struct libscols_table *table_new(const char *name,
 /* Set a cell of the line; NULL is nothing, null in JSON. */
 void table_set(struct libscols_line *line, size_t cell, const char *text);
 
+/* The same for text of others, which JSON can only take as UTF-8. */
+void table_set_foreign(struct libscols_line *line, size_t cell,
+		       const char *text, const struct table_style *style);
+
 /* Texts for cells. They return 'buf', or NULL for nothing. */
 const char *table_number(int64_t number, char *buf, size_t len);
 const char *table_size(uint64_t bytes, const struct table_style *style,

@@ -266,6 +266,13 @@ static void judge_elf(struct target *t, int fd, const char *path,
 		return;
 	}
 
+	if (im->kind == ELF_KIND_DYNAMIC &&
+	    runnable(im->interpreter) == ENOENT) {
+		verdict(t, TARGET_ABSENT, "%s: its dynamic linker %s: %s", path,
+			im->interpreter, message_errno(ENOENT));
+		return;
+	}
+
 	what = find_privilege(fd);
 	if (what)
 		verdict(t, TARGET_NATIVE,

@@ -3,7 +3,7 @@
 # subshell; what it prints is shown only if it fails.
 
 ushm=${USHM_BUILD:?is the build directory}/ushm
-[ -x "$ushm" ] || { echo "no $ushm"; exit 77; }
+[ -x "$ushm" ] || { echo "no $ushm"; exit 1; }
 
 unset USHM_DIR USHM_LOG LD_PRELOAD UCX_MEM_MMAP_HOOK_MODE
 LC_ALL=C

@@ -2,12 +2,20 @@
 # `ushm run --private`: the namespace is gone at the end, whatever the end was.
 . "$(dirname "$0")/lib.sh"
 
+# A failed case leaves nothing running.
+clean_up()
+{
+	[ $? -eq 0 ] || kill -9 $launcher $command 2>/dev/null
+}
+
 # Start a command that says who it is and then waits. Sets $launcher,
 # $command, $dir and $guard.
 begin()
 {
 	rm -f said
 	mkfifo said
+	launcher= command=
+	trap clean_up EXIT
 	"$ushm" run --private sh -c \
 		'echo $$ "$USHM_DIR" >said; while :; do sleep 0.05; done' &
 	launcher=$!
@@ -108,6 +116,25 @@ gone_after_kill_9_of_the_launcher()
 	eventually dead "$guard"
 }
 
+gone_after_kill_9_of_the_process_group()
+{
+	command -v setsid >/dev/null || skip 'no setsid'
+	rm -f said
+	mkfifo said
+	launcher= command=
+	trap clean_up EXIT
+	setsid "$ushm" run --private sh -c \
+		'echo $$ "$USHM_DIR" >said; while :; do sleep 0.05; done' &
+	launcher=$!
+	read -r command dir <said
+	group=$(cut -d ' ' -f 5 "/proc/$command/stat")
+	[ "$group" != "$(cut -d ' ' -f 5 /proc/$$/stat)" ] ||
+		fail 'the command is in the group of the test'
+	env kill -9 -- "-$group" # dash's own has no --
+	ended 137
+	eventually gone "$dir"
+}
+
 gone_after_kill_9_of_guard_and_command()
 {
 	begin
@@ -204,10 +231,9 @@ command_has_the_callers_signal_mask_and_dispositions()
 
 command_shares_session_group_and_descriptors()
 {
-	want=$(sh -c 'cut -d " " -f 5,6 /proc/$$/stat; ls /proc/$$/fd | wc -l')
-	got=$("$ushm" run --private \
-		sh -c 'cut -d " " -f 5,6 /proc/$$/stat; ls /proc/$$/fd | wc -l')
-	equal "$want" "$got"
+	equal "$(ls /proc/self/fd)" "$("$ushm" run --private ls /proc/self/fd)"
+	equal "$(sh -c 'cut -d " " -f 5,6 /proc/$$/stat')" \
+		"$("$ushm" run --private sh -c 'cut -d " " -f 5,6 /proc/$$/stat')"
 }
 
 guard_holds_nothing_of_the_caller()
@@ -228,6 +254,7 @@ for case in directory_is_new_and_private gone_after_a_normal_end \
 	gone_when_the_program_cannot_be_executed gone_after_kill_9_of_the_command \
 	gone_after_kill_term_of_the_launcher \
 	gone_after_kill_9_of_the_launcher \
+	gone_after_kill_9_of_the_process_group \
 	gone_after_kill_9_of_guard_and_command \
 	next_run_removes_what_three_kills_left \
 	next_run_leaves_alone_what_is_in_use \

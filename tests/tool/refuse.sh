@@ -158,6 +158,14 @@ missing_interpreter_is_127()
 	says 'orphan: its interpreter /no/such/interpreter'
 }
 
+missing_dynamic_linker_is_127()
+{
+	compile "$cc" -Wl,--dynamic-linker=/no/such/ld-linux.so -o odd ||
+		skip 'no compiler'
+	status 127 "$ushm" run -d ns ./odd
+	says 'odd: its dynamic linker /no/such/ld-linux.so'
+}
+
 damaged_program_is_126()
 {
 	head -c 64 "$ushm" >short
@@ -176,7 +184,7 @@ for case in static_program static_pie_program program_of_32_bits \
 	script_is_judged_by_its_interpreter \
 	script_without_an_interpreter_is_the_shells ordinary_scripts_are_fine \
 	endless_chain_of_scripts_ends missing_interpreter_is_127 \
-	damaged_program_is_126; do
+	missing_dynamic_linker_is_127 damaged_program_is_126; do
 	check $case
 done
 finish

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Killed at every step.
+ *
+ * Each scenario is played again and again; the N-th time its process kills
+ * itself with SIGKILL at the N-th step() that it comes to, until it comes
+ * through. After each death a fresh process makes the next call and checks:
+ * the operation happened wholly or not at all, nattch is the number of living
+ * attachments, every invariant of the registry holds, and the directory holds
+ * one file for each segment and nothing else.
+ *
+ * With "twice", the process that repairs is itself killed at each of its
+ * steps, and a third one checks.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/step.h"
+#include "core/space.h"
+#include "store/verify.h"
+#include "ushm.h"
+
+#define KEY  0x5eed
+#define SIZE 8192
+
+/* Shared by all processes of the test. */
+static struct {
+	int failures;
+	pid_t forked; /* the child of the scenario "fork", once it runs */
+	int go_on;    /* it may end */
+} * shared;
+
+static char dir[64];
+static const char *scenario_name;
+static long kill_at, steps;
+static pid_t victim; /* or 0: any process but 'spared' */
+static pid_t spared;
+
+static void fail(const char *what, long a, long b)
+{
+	fprintf(stderr, "FAIL %s, killed at step %ld: %s (%ld, %ld)\n",
+		scenario_name, kill_at, what, a, b);
+	shared->failures++;
+}
+
+static void on_step(const char *name)
+{
+	pid_t pid = getpid();
+
+	(void)name;
+	if ((victim ? pid == victim : pid != spared) && ++steps == kill_at)
+		kill(getpid(), SIGKILL);
+}
+
+static ushm_space *open_space(void)
+{
+	struct ushm_problem problem;
+	ushm_space *sp;
+
+	if (ushm_open(dir, USHM_CREATE, NULL, &sp, &problem) < 0) {
+		fail(problem.text, problem.error, 0);
+		_exit(1);
+	}
+	return sp;
+}
+
+/* From here on the steps of this process count. */
+static void arm(void)
+{
+	victim = getpid();
+	steps = 0;
+	ushm_step_hook = on_step;
+}
+
+/* ------------------------------------------------------------- scenarios */
+
+static int get(ushm_space *sp, int flags)
+{
+	int id, r = ushm_get(sp, KEY, SIZE, flags, &id);
+
+	return r < 0 ? r : id;
+}
+
+static void act_open(void)
+{
+	arm();
+	open_space();
+}
+
+static void act_create(void)
+{
+	ushm_space *sp = open_space();
+
+	arm();
+	get(sp, IPC_CREAT | 0600);
+}
+
+static void *attach(ushm_space *sp)
+{
+	void *p = NULL;
+
+	ushm_attach(sp, get(sp, IPC_CREAT | 0600), NULL, 0, &p);
+	return p;
+}
+
+static void act_attach(void)
+{
+	ushm_space *sp = open_space();
+
+	arm();
+	attach(sp);
+}
+
+static void act_attach_thrice(void)
+{
+	ushm_space *sp = open_space();
+
+	/* The third time through a handle. */
+	ushm_detach(sp, attach(sp));
+	ushm_detach(sp, attach(sp));
+	arm();
+	ushm_detach(sp, attach(sp));
+}
+
+static void act_detach(void)
+{
+	ushm_space *sp = open_space();
+	void *p = attach(sp);
+
+	attach(sp);
+	arm();
+	ushm_detach(sp, p);
+}
+
+static void act_split(void)
+{
+	ushm_space *sp = open_space();
+	int id;
+	void *p;
+
+	ushm_get(sp, KEY + 1, 5 * 4096, IPC_CREAT | 0600, &id);
+	ushm_attach(sp, id, NULL, 0, &p);
+	arm();
+	ushm_munmap((char *)p + 4096, 4096);
+	ushm_munmap((char *)p + 3 * 4096, 4096);
+	ushm_detach(sp, p);
+	ushm_remove(sp, id);
+}
+
+static void act_set(void)
+{
+	ushm_space *sp = open_space();
+
+	arm();
+	ushm_set(sp, get(sp, 0), getuid(), 1234, 0640);
+}
+
+static void act_remove(void)
+{
+	ushm_space *sp = open_space();
+
+	arm();
+	ushm_remove(sp, get(sp, 0));
+}
+
+static void act_remove_attached(void)
+{
+	ushm_space *sp = open_space();
+	void *p = attach(sp);
+
+	arm();
+	ushm_remove(sp, get(sp, 0));
+	ushm_detach(sp, p);
+}
+
+static void act_fork(void)
+{
+	ushm_space *sp = open_space();
+
+	attach(sp);
+	attach(sp);
+	arm();
+	if (fork() == 0) {
+		shared->forked = getpid();
+		while (!shared->go_on)
+			usleep(200);
+		_exit(0);
+	}
+	while (!shared->forked)
+		usleep(100);
+}
+
+static void act_birth(void)
+{
+	ushm_space *sp = open_space();
+	int status;
+	pid_t pid;
+
+	attach(sp);
+
+	/* The child is the victim, from its first step on. */
+	victim = 0;
+	spared = getpid();
+	ushm_step_hook = on_step;
+	pid = fork();
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, &status, 0);
+	_exit(WIFSIGNALED(status) ? 9 : 0);
+}
+
+static void act_exit(void)
+{
+	ushm_space *sp = open_space();
+
+	attach(sp);
+	ushm_remove(sp, get(sp, 0));
+	arm();
+	exit(0);
+}
+
+/* What the key may be afterwards. */
+enum outcome { EXISTS = 1, ABSENT = 2 };
+
+static const struct scenario {
+	const char *name;
+	bool prepared; /* the segment exists before */
+	void (*act)(void);
+	int outcome;   /* EXISTS, ABSENT or both */
+	bool finished; /* what must be true only when it came through */
+	int when_finished;
+} scenarios[] = {
+	{ "open", false, act_open, ABSENT, true, ABSENT },
+	{ "create", false, act_create, EXISTS | ABSENT, true, EXISTS },
+	{ "attach", true, act_attach, EXISTS, true, EXISTS },
+	{ "attach a third time", true, act_attach_thrice, EXISTS, true,
+	  EXISTS },
+	{ "detach", true, act_detach, EXISTS, true, EXISTS },
+	{ "split", true, act_split, EXISTS, true, EXISTS },
+	{ "set", true, act_set, EXISTS, true, EXISTS },
+	{ "remove", true, act_remove, EXISTS | ABSENT, true, ABSENT },
+	{ "remove attached", true, act_remove_attached, EXISTS | ABSENT, true,
+	  ABSENT },
+	{ "fork", true, act_fork, EXISTS, true, EXISTS },
+	{ "birth", true, act_birth, EXISTS, true, EXISTS },
+	{ "exit", true, act_exit, ABSENT, true, ABSENT },
+};
+
+/* ------------------------------------------------------------- the check */
+
+static void check_directory(ushm_space *sp, uint32_t nsegments)
+{
+	struct ushm_segment seg;
+	char path[600];
+	struct dirent *d;
+	uint32_t files = 0, cursor = 0;
+	DIR *list = opendir(dir);
+
+	while (list && (d = readdir(list))) {
+		if (strncmp(d->d_name, "seg-", 4) == 0)
+			files++;
+		else if (d->d_name[0] != '.' &&
+			 strncmp(d->d_name, "registry.", 9) != 0)
+			fail(d->d_name, 0, 0);
+		else if (strstr(d->d_name, ".new-"))
+			files += strcmp(scenario_name, "open") != 0;
+	}
+	if (list)
+		closedir(list);
+	if (files != nsegments)
+		fail("files in the directory", files, nsegments);
+	while (ushm_next(sp, &cursor, &seg) == 1) {
+		snprintf(path, sizeof(path), "%s/seg-%d", dir, seg.id);
+		if (access(path, F_OK) < 0)
+			fail("a segment has no file", seg.id, errno);
+	}
+}
+
+static void check_contents(ushm_space *sp, int id)
+{
+	unsigned char *p;
+	void *addr;
+
+	if (ushm_attach(sp, id, NULL, 0, &addr) < 0) {
+		fail("cannot be attached", id, 0);
+		return;
+	}
+	p = addr;
+	for (int i = 0; i < SIZE; i++) {
+		if (p[i]) {
+			fail("is not zero-filled", i, p[i]);
+			break;
+		}
+	}
+	ushm_detach(sp, addr);
+}
+
+static void check(const struct scenario *sc, bool survived)
+{
+	int want = survived ? sc->when_finished : sc->outcome;
+	ushm_space *sp = open_space();
+	struct ushm_segment seg;
+	uint32_t n = 0, cursor = 0;
+	uint64_t expected = 0;
+	char buf[200];
+	struct text why;
+	int id = get(sp, 0);
+
+	if (id < 0 && id != -ENOENT)
+		fail("lookup", -id, 0);
+	if (!(want & (id < 0 ? ABSENT : EXISTS)))
+		fail("the key's existence", id, want);
+	if (shared->forked && kill(shared->forked, 0) == 0)
+		expected = 2;
+
+	/* Reading it once is the next call: it sweeps what it meets. */
+	if (id >= 0 && ushm_stat(sp, id, &seg) < 0)
+		fail("stat", id, 0);
+	if (id >= 0 && (seg.size != SIZE || seg.uid != geteuid() ||
+			(seg.mode & 0777) != (seg.gid == 1234 ? 0640 : 0600)))
+		fail("torn fields", (long)seg.size, (long)seg.mode);
+	if (id >= 0 && seg.nattch != expected)
+		fail("nattch", (long)seg.nattch, (long)expected);
+	while (ushm_next(sp, &cursor, &seg) == 1) {
+		n++;
+		if (seg.key != KEY && seg.key != KEY + 1)
+			fail("a segment without its key is left", seg.id,
+			     seg.key);
+	}
+	if (id >= 0)
+		check_contents(sp, id);
+
+	check_directory(sp, n);
+	text_init(&why, buf, sizeof(buf));
+	id = verify_registry(&((struct space *)sp)->reg, &why);
+	if (id)
+		fail(buf, id, 0);
+}
+
+/* --------------------------------------------------------------- playing */
+
+static void fresh(const struct scenario *sc)
+{
+	char command[100];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command) != 0)
+		exit(1);
+	shared->forked = 0;
+	shared->go_on = 0;
+	if (sc->prepared && fork() == 0) {
+		get(open_space(), IPC_CREAT | 0600);
+		_exit(0);
+	}
+	wait(NULL);
+}
+
+/* Run 'act' in a child that is killed at step 'at'; true if it survived. */
+static bool play(void (*act)(void), long at)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		kill_at = at;
+		act();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	if (act == act_birth && WIFEXITED(status) && WEXITSTATUS(status) == 9)
+		return false;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return true;
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+		fail("ended otherwise", status, 0);
+	return false;
+}
+
+static void run_check(const struct scenario *sc, long at, bool survived)
+{
+	pid_t pid = fork();
+	int status;
+
+	kill_at = at;
+	if (pid == 0) {
+		alarm(20);
+		check(sc, survived);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	if (status)
+		fail("the check itself failed", status, 0);
+	shared->go_on = 1;
+}
+
+/* A next call that only repairs. */
+static void act_repair(void)
+{
+	ushm_space *sp = open_space();
+	struct ushm_segment seg;
+	int id;
+
+	arm();
+	id = get(sp, 0);
+	if (id >= 0)
+		ushm_stat(sp, id, &seg);
+	attach(sp);
+}
+
+static long run(const struct scenario *sc)
+{
+	long at;
+	bool survived = false;
+
+	scenario_name = sc->name;
+	for (at = 1; !survived; at++) {
+		fresh(sc);
+		survived = play(sc->act, at);
+		run_check(sc, at, survived);
+		if (at > 5000) {
+			fail("never comes through", at, 0);
+			break;
+		}
+	}
+	return at - 1;
+}
+
+/* The repairer is killed as well, at each of its steps. */
+static long run_twice(const struct scenario *sc)
+{
+	long cases = 0, at, again;
+	bool survived = false, repaired;
+	struct scenario open_end = *sc;
+
+	/* The repairing process creates the key itself. */
+	open_end.outcome = EXISTS | ABSENT;
+	scenario_name = sc->name;
+	for (at = 1; !survived; at += 3) {
+		repaired = false;
+		for (again = 1; !repaired; again += 2) {
+			fresh(sc);
+			survived = play(sc->act, at);
+			repaired = play(act_repair, again);
+			run_check(&open_end, at * 1000 + again, false);
+			cases++;
+		}
+	}
+	return cases;
+}
+
+int main(int argc, char **argv)
+{
+	const char *only = argc > 1 ? argv[1] : NULL;
+	long total = 0, n;
+
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	snprintf(dir, sizeof(dir), "%s/ushm-crash.%d",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
+		 (int)getpid());
+
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+		if (only && strcmp(only, scenarios[i].name) != 0)
+			continue;
+		n = run(&scenarios[i]);
+		printf("%-20s killed at %ld steps\n", scenarios[i].name, n);
+		fflush(stdout);
+		total += n;
+	}
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+		if (scenarios[i].act != act_create &&
+		    scenarios[i].act != act_remove_attached)
+			continue;
+		if (only && strcmp(only, "twice") != 0)
+			continue;
+		n = run_twice(&scenarios[i]);
+		printf("%-20s and its repairer: %ld pairs\n", scenarios[i].name,
+		       n);
+		fflush(stdout);
+		total += n;
+	}
+	kill_at = 0;
+	fresh(&scenarios[0]);
+	rmdir(dir);
+	printf("%ld passed, %d failed\n", total - shared->failures,
+	       shared->failures);
+	return shared->failures != 0;
+}
