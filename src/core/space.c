@@ -289,20 +289,22 @@ static void destroy_doomed(struct space *sp)
 		struct layout_segment *s = &r->segments[index];
 		uint32_t seq = load_relaxed(&s->seq);
 
-		if (space_path(sp, index, seq, path, sizeof(path)) == 0) {
-			if (load_relaxed(&s->flags) & SEG_HANDLES)
-				sp->backing->empty(path);
-			(void)sp->backing->destroy(path);
-		}
+		/* We may not (another effective user now): it stays ours, and
+		 * who sweeps us inherits it. */
+		if (space_path(sp, index++, seq, path, sizeof(path)) < 0)
+			continue;
+		if (load_relaxed(&s->flags) & SEG_HANDLES)
+			sp->backing->empty(path);
+		if (sp->backing->destroy(path) < 0)
+			continue;
 		step("space: file destroyed");
 		space_lock(sp);
 		if (s->state == SEG_DOOMED && s->owner == sp->me &&
 		    s->seq == seq) {
-			segments_free(r, index);
+			segments_free(r, index - 1);
 			undo_commit(r);
 		}
 		lock_release(r);
-		index++;
 	}
 }
 

@@ -196,7 +196,8 @@ uint64_t life_clock(void)
 
 void life_self(struct life_self *ret)
 {
-	const uint64_t *random = (const void *)getauxval(AT_RANDOM);
+	const void *at = (const void *)getauxval(AT_RANDOM);
+	uint64_t random[2] = { 0 };
 	struct sys_stat ns;
 
 	ret->pid = sys_getpid();
@@ -209,9 +210,9 @@ void life_self(struct life_self *ret)
 
 	/* Differs with each execve(). The kernel's 16 random bytes seed libc's
 	 * guards: the second half masks the first, so nothing of them leaks. */
-	ret->image = 1;
-	if (random)
-		ret->image = mix(random[0]) ^ mix(random[1] + 1);
+	if (at)
+		memcpy(random, at, sizeof(random));
+	ret->image = (mix(random[0]) ^ mix(random[1] + 1)) | 1;
 }
 
 /*
