@@ -70,7 +70,7 @@ struct layout_proc {
 	uint32_t forking; /* UNBORN: its claim's lower half, until fork()
 			   * has returned in the parent; then 0. Atomic */
 	uint64_t time_ns; /* inode of the time namespace of 'born' */
-	uint32_t unused[2];
+	int64_t forked_at; /* UNBORN: when fork() returned, monotonic ns */
 };
 
 /* -------------------------------------------------------------- segments */

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#define TICKS	   100 /* USER_HZ: the unit of times in /proc */
-#define PF_EXITING 0x4u /* /proc/pid/stat, field 9: the task has begun to end */
+#define TICKS	     100      /* USER_HZ: the unit of times in /proc */
+#define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
+#define PF_EXITING   0x4u /* /proc/pid/stat, field 9: the task has begun to end \
+			   */
 
 /* ------------------------------------------------------------- own words */
 
@@ -190,8 +192,8 @@ uint64_t life_clock(void)
 
 	if (clock_gettime(CLOCK_BOOTTIME, &ts) < 0)
 		return UINT64_MAX;
-	return (uint64_t)ts.tv_sec * TICKS + (uint64_t)ts.tv_nsec /
-						     (1000000000 / TICKS) + 1;
+	return (uint64_t)ts.tv_sec * TICKS +
+	       (uint64_t)ts.tv_nsec / (1000000000 / TICKS) + 1;
 }
 
 void life_self(struct life_self *ret)
@@ -219,11 +221,11 @@ void life_self(struct life_self *ret)
  * A directory of numbers: calls 'each' until it returns non-zero, and returns
  * that, 0 at the end, or an error.
  */
-static int each_number(const char *path,
-		       int (*each)(void *arg, int number), void *arg)
+static int each_number(const char *path, int (*each)(void *arg, int number),
+		       void *arg)
 {
-	int fd = sys_openat(AT_FDCWD, path,
-			    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+			    0);
 	_Alignas(8) char buf[2048];
 	int r = 0;
 	long n;
@@ -263,8 +265,8 @@ static int task_lives(void *arg, int tid)
 
 	if (r == -ENOENT)
 		return 0;
-	if (r == 0 && (st.state == 'Z' || st.state == 'X' ||
-		       st.flags & PF_EXITING))
+	if (r == 0 &&
+	    (st.state == 'Z' || st.state == 'X' || st.flags & PF_EXITING))
 		return 0;
 	t->tid = tid;
 	return 1;
@@ -327,9 +329,8 @@ static int maps_registry(const struct registry *r, int pid, int tid)
 /* ------------------------------------------------------------- questions */
 
 /* The process 'pid': does it run, and run this program? */
-static bool process_gone(const struct registry *r,
-			 const struct life_self *self, int pid, uint64_t born,
-			 uint64_t image)
+static bool process_gone(const struct registry *r, const struct life_self *self,
+			 int pid, uint64_t born, uint64_t image)
 {
 	struct live_task task = { .pid = pid };
 	struct task_stat st;
@@ -382,23 +383,39 @@ static int process_without_slot(void *arg, int pid)
 	return maps_registry(s->r, pid, 0) == 1;
 }
 
+/* fork() has returned only just: its child may not have run yet. */
+static bool unborn_is_young(const struct layout_proc *p)
+{
+	int64_t age = sys_monotonic_ns() - load_relaxed(&p->forked_at);
+
+	return age >= 0 && age < CHILDHOOD_NS;
+}
+
 /* A slot that a fork() reserved: will there be, or is there, a child? */
 static bool unborn_is_dead(const struct registry *r,
 			   const struct life_self *self,
 			   const struct layout_proc *p, uint64_t claim)
 {
+	uint32_t slot = load_relaxed(&p->parent) - 1;
 	struct orphan_search search = { r };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
-	uint32_t slot = load_relaxed(&p->parent) - 1;
+	struct task_stat st;
 
 	/* The parent knows its child's number: a child like any other. */
-	if (claim_pid(claim))
+	if (claim_pid(claim)) {
+		if (unborn_is_young(p) &&
+		    task_read(claim_pid(claim), 0, &st) == 0 &&
+		    st.state != 'Z' && st.state != 'X')
+			return false;
 		return process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
+	}
 
-	/* Within fork() of a living parent. */
+	/* Within fork() of a living parent. Or behind it: the child that has
+	 * not run yet is found by looking through all processes, which is
+	 * costly, so give it time to be born first. */
 	parent = registry_proc(r, slot);
-	if (parent && load_acquire(&p->forking)) {
+	if (parent && (load_acquire(&p->forking) || unborn_is_young(p))) {
 		parent_claim = load_acquire(&parent->claim);
 		if (claim_state(parent_claim) == PROC_LIVE &&
 		    (!life_marked(parent) ||
@@ -407,7 +424,7 @@ static bool unborn_is_dead(const struct registry *r,
 	}
 
 	/* fork() failed, or the parent died in it, or the child was killed
-	 * before its first instruction, or has not reached it yet. */
+	 * before its first instruction, or is very late. */
 	return each_number("/proc", process_without_slot, &search) == 0;
 }
 

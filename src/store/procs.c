@@ -92,6 +92,7 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	p = &r->procs[slot];
 	store_relaxed(&p->parent, parent + 1);
 	store_relaxed(&p->parent_tid, tid);
+	store_relaxed(&p->forked_at, sys_monotonic_ns());
 	ret->slot = slot;
 	ret->token = (uint32_t)load_relaxed(&p->claim);
 	store_release(&p->forking, ret->token);
@@ -134,7 +135,10 @@ void procs_forked(struct registry *r, const struct procs_child *child, int pid)
 	if (!p)
 		return;
 	claim = load_acquire(&p->claim);
-	if (pid > 0 && (uint32_t)claim == token)
+	if ((uint32_t)claim != token)
+		return; /* born already, or even dead and buried */
+	store_relaxed(&p->forked_at, sys_monotonic_ns());
+	if (pid > 0)
 		(void)swap_if(&p->claim, &claim,
 			      claim_make(claim, PROC_UNBORN, pid));
 

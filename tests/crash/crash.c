@@ -391,6 +391,10 @@ static void run_check(const struct scenario *sc, long at, bool survived)
 	kill_at = at;
 	if (pid == 0) {
 		alarm(20);
+		/* A child that died before it was born is believed to be
+		 * about to run for 20 ms. */
+		if (sc->act == act_birth)
+			usleep(25000);
 		check(sc, survived);
 		_exit(0);
 	}
