@@ -322,8 +322,7 @@ static int attach_entered(struct space *sp, uint32_t index,
 		return ret;
 	}
 	step("attach: recorded");
-	range_include(sp, (uintptr_t)p,
-		      (uintptr_t)(piece.addr + piece.length));
+	range_include(sp, (uintptr_t)p, (uintptr_t)(piece.addr + piece.length));
 	*ret_addr = p;
 	return 0;
 }
@@ -529,7 +528,8 @@ static void record_mremap(struct space *sp, uintptr_t old, size_t old_size,
 	a = &sp->reg.attaches[link - 1];
 	piece = (struct ledger_piece){ p, grown, a->offset + (old - a->addr),
 				       a->flags, a->attach };
-	c = (struct piece_change){ link, a->segment,
+	c = (struct piece_change){ link,
+				   a->segment,
 				   { a->addr, a->length, a->offset, a->flags,
 				     a->attach } };
 

@@ -136,8 +136,7 @@ void process_forked(int pid)
 			continue;
 		}
 		/* There is no child: as if it had never been reserved. */
-		if ((uint32_t)claim != child->token ||
-		    space_enter(sp, &e) < 0)
+		if ((uint32_t)claim != child->token || space_enter(sp, &e) < 0)
 			continue;
 		space_lock(sp);
 		ledger_sweep(&sp->reg, child->slot, claim, space_slot(sp), 0);
@@ -241,7 +240,7 @@ static void adopt_mappings(struct space *sp)
 /* This process is new: what it inherited is recorded elsewhere. */
 static void be_born(struct space *sp)
 {
-	bool attached = sp->has_child ? sp->attached : attached_here(sp);
+	bool attached = sp->has_child ? sp->attached : sp->me != 0;
 	uint32_t slot;
 
 	sp->local = 0;
@@ -367,8 +366,8 @@ static void end_in(struct space *sp)
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);
-		if (ends && space_path(sp, a->segment, a->seq, path,
-				       sizeof(path)) == 0)
+		if (ends &&
+		    space_path(sp, a->segment, a->seq, path, sizeof(path)) == 0)
 			(void)sp->backing->destroy(path);
 	}
 	space_leave(sp, &e);

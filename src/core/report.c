@@ -36,11 +36,11 @@ static void header(struct text *t)
 		const char *name;
 		int width; /* with the space before it */
 	} columns[] = {
-		{ "key", 10 },	   { "shmid", 11 }, { "perms", 6 },
-		{ "size", 0 },	   { "cpid", 6 },   { "lpid", 6 },
-		{ "nattch", 7 },   { "uid", 6 },    { "gid", 6 },
-		{ "cuid", 6 },	   { "cgid", 6 },   { "atime", 11 },
-		{ "dtime", 11 },   { "ctime", 11 }, { "rss", 0 },
+		{ "key", 10 },	 { "shmid", 11 }, { "perms", 6 },
+		{ "size", 0 },	 { "cpid", 6 },	  { "lpid", 6 },
+		{ "nattch", 7 }, { "uid", 6 },	  { "gid", 6 },
+		{ "cuid", 6 },	 { "cgid", 6 },	  { "atime", 11 },
+		{ "dtime", 11 }, { "ctime", 11 }, { "rss", 0 },
 		{ "swap", 0 },
 	};
 
@@ -91,8 +91,8 @@ int report_proc(struct space *sp, int fd)
 	text_init(&t, buf, sizeof(buf));
 	header(&t);
 	r = write_all(fd, buf, t.used);
-	while (r == 0 && (index = segments_next(&sp->reg, index)) !=
-				 UINT32_MAX) {
+	while (r == 0 &&
+	       (index = segments_next(&sp->reg, index)) != UINT32_MAX) {
 		if (segment_stat_index(sp, index, false, &s, &id) == 0) {
 			text_init(&t, buf, sizeof(buf));
 			row(&t, &s, id, segment_resident(sp, index, s.seq));

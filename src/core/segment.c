@@ -28,7 +28,6 @@ static uint64_t pages_of(uint64_t size)
 
 /* -------------------------------------------------------------- creation */
 
-
 /* Bytes of the file: whole pages, so that the tail of the last is shared. */
 static uint64_t file_size(uint64_t size, uint32_t flags)
 {
@@ -154,7 +153,8 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 	if (size < 1 || size > load_relaxed(&r->h->shmmax))
 		return -EINVAL;
 	total = load_relaxed(&r->h->pages);
-	if (total + pages < total || total + pages > load_relaxed(&r->h->shmall))
+	if (total + pages < total ||
+	    total + pages > load_relaxed(&r->h->shmall))
 		return -ENOSPC;
 	if (shmflg & SHM_HUGETLB) {
 		err = huge_check(shmflg);
@@ -288,8 +288,7 @@ uint64_t segment_resident(struct space *sp, uint32_t index, uint32_t seq)
 	return sp->backing->resident(path);
 }
 
-void segment_totals(struct space *sp, bool resident,
-		    struct segment_totals *ret)
+void segment_totals(struct space *sp, bool resident, struct segment_totals *ret)
 {
 	struct layout_segment s;
 	uint32_t index = 0;
@@ -327,7 +326,8 @@ static int begin(struct space *sp, int id, struct space_entry *e,
 		return r;
 	space_lock(sp);
 	s = registry_segment(&sp->reg, registry_index(&sp->reg, id));
-	if (!s || s->state != SEG_LIVE || s->seq != registry_seq(&sp->reg, id)) {
+	if (!s || s->state != SEG_LIVE ||
+	    s->seq != registry_seq(&sp->reg, id)) {
 		space_unlock(sp);
 		space_leave(sp, e);
 		return -EINVAL;

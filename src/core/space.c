@@ -21,9 +21,9 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-#define GLANCE	   64u /* slots that a reading call looks at */
-#define LOOK	   256u /* and a changing one */
-#define ASK_AGAIN  10000000 /* ns before a living suspect is asked again */
+#define GLANCE	     64u      /* slots that a reading call looks at */
+#define LOOK	     256u     /* and a changing one */
+#define ASK_AGAIN    10000000 /* ns before a living suspect is asked again */
 #define MAX_SUSPECTS 64
 
 static struct space *spaces;
@@ -258,8 +258,8 @@ void space_close(struct space *sp)
 
 /* ---------------------------------------------------------------- paths */
 
-int space_path(const struct space *sp, uint32_t index, uint32_t seq,
-	       char *buf, size_t size)
+int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
+	       size_t size)
 {
 	struct text t;
 
@@ -376,8 +376,8 @@ static void look(struct space *sp, uint32_t from, uint32_t count)
 	uint32_t end = from + count, slot;
 	uint64_t claim;
 
-	while (from < end && procs_suspect(&sp->reg, from, end - from, &slot,
-					   &claim)) {
+	while (from < end &&
+	       procs_suspect(&sp->reg, from, end - from, &slot, &claim)) {
 		from = slot + 1;
 		if (slot + 1 == sp->me || asked_lately(sp, slot, claim))
 			continue;

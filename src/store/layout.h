@@ -39,12 +39,15 @@
  *   UNBORN    reserved by a parent for the child that its fork() makes; pid
  *             is 0 until parent or child fills it in. Counts as alive until
  *             it is known that there will be no child.
+ *   DYING     found dead, and being swept under the lock. Nobody can be born
+ *             into it any more.
  */
 enum {
 	PROC_FREE = 0,
 	PROC_CLAIMING = 1,
 	PROC_LIVE = 2,
 	PROC_UNBORN = 3,
+	PROC_DYING = 4,
 };
 
 #define LIFE_BYTES 48
@@ -56,20 +59,22 @@ struct layout_proc {
 	 * the one thing others look at.
 	 */
 	_Alignas(16) unsigned char life[LIFE_BYTES];
-	uint64_t claim; /* atomic */
-	uint64_t born; /* when it was claimed: since boot, in clock ticks as
-			* field 22 of /proc/pid/stat, rounded up */
-	uint64_t pid_ns; /* inode of the pid namespace that 'pid' is from */
-	uint64_t image; /* differs for each execve() */
+	uint64_t claim;	   /* atomic */
+	uint64_t born;	   /* when it was claimed: since boot, in clock ticks as
+			    * field 22 of /proc/pid/stat, rounded up */
+	uint64_t pid_ns;   /* inode of the pid namespace that 'pid' is from */
+	uint64_t image;	   /* differs for each execve() */
 	int64_t exit_time; /* set by exit(), seconds of the Epoch, or 0 */
-	uint32_t life_word; /* 0 or 1 */
+	uint32_t life_word;    /* 0 or 1 */
 	uint32_t first_attach; /* list of its attachments */
-	uint32_t attaches; /* their number */
-	uint32_t parent; /* UNBORN: slot + 1 of the forking process */
-	uint32_t parent_tid; /* UNBORN: its forking thread */
-	uint32_t forking; /* UNBORN: its claim's lower half, until fork()
-			   * has returned in the parent; then 0. Atomic */
-	uint64_t time_ns; /* inode of the time namespace of 'born' */
+	uint32_t attaches;     /* their number */
+	uint32_t parent;       /* UNBORN: slot + 1 of the forking process */
+	uint32_t parent_tid;   /* UNBORN: its forking thread, or, with
+				* 'forking' 1, the pid of the likely child */
+	uint32_t forking;  /* UNBORN: its claim's lower half until fork() has
+			    * returned in the parent, then 0; 1 when a search
+			    * has found the child all the same. Atomic */
+	uint64_t time_ns;  /* inode of the time namespace of 'born' */
 	int64_t forked_at; /* UNBORN: when fork() returned, monotonic ns */
 };
 
@@ -84,28 +89,28 @@ struct layout_proc {
 enum { SEG_FREE = 0, SEG_RESERVED = 1, SEG_LIVE = 2, SEG_DOOMED = 3 };
 
 enum {
-	SEG_HUGE = 1, /* SHM_HUGETLB was asked for */
+	SEG_HUGE = 1,	   /* SHM_HUGETLB was asked for */
 	SEG_NORESERVE = 2, /* SHM_NORESERVE was asked for */
-	SEG_HANDLES = 4, /* some process may keep a hidden handle mapping */
+	SEG_HANDLES = 4,   /* some process may keep a hidden handle mapping */
 };
 
 struct layout_segment {
 	uint32_t guard; /* sequence number of this slot: odd while it changes */
 	uint32_t state;
-	int32_t key; /* 0 once removed */
-	uint32_t mode; /* nine permission bits, SHM_DEST, SHM_LOCKED */
-	uint64_t size; /* bytes, as asked for */
+	int32_t key;	/* 0 once removed */
+	uint32_t mode;	/* nine permission bits, SHM_DEST, SHM_LOCKED */
+	uint64_t size;	/* bytes, as asked for */
 	uint64_t pages; /* what it counts towards shmall */
 	uint32_t uid, gid, cuid, cgid;
 	int64_t atime, dtime, ctime;
 	int32_t cpid, lpid;
-	uint32_t seq; /* upper part of the id */
-	uint32_t owner; /* RESERVED, DOOMED: process slot + 1 */
-	uint32_t flags; /* SEG_HUGE ... */
-	int32_t first_key; /* the key it was created with */
-	uint32_t next_in_key; /* hash chain, index + 1 */
+	uint32_t seq;	       /* upper part of the id */
+	uint32_t owner;	       /* RESERVED, DOOMED: process slot + 1 */
+	uint32_t flags;	       /* SEG_HUGE ... */
+	int32_t first_key;     /* the key it was created with */
+	uint32_t next_in_key;  /* hash chain, index + 1 */
 	uint32_t first_attach; /* list of its attachments, index + 1 */
-	uint32_t attaches; /* their number, of dead processes too */
+	uint32_t attaches;     /* their number, of dead processes too */
 	uint32_t unused[5];
 };
 
@@ -122,14 +127,14 @@ struct layout_attach {
 	uint32_t state;
 	uint32_t proc; /* process slot */
 	uint64_t addr;
-	uint64_t length; /* whole pages */
-	uint64_t offset; /* of 'addr' in the segment */
+	uint64_t length;   /* whole pages */
+	uint64_t offset;   /* of 'addr' in the segment */
 	uint32_t registry; /* which registry the segment is in: 0, our own */
-	uint32_t segment; /* its index ... */
-	uint32_t seq; /* ... and sequence */
-	uint32_t flags; /* SHM_RDONLY, SHM_EXEC */
-	int64_t since; /* seconds of the Epoch */
-	uint64_t attach; /* the attach that it is a piece of */
+	uint32_t segment;  /* its index ... */
+	uint32_t seq;	   /* ... and sequence */
+	uint32_t flags;	   /* SHM_RDONLY, SHM_EXEC */
+	int64_t since;	   /* seconds of the Epoch */
+	uint64_t attach;   /* the attach that it is a piece of */
 	uint32_t next_in_segment, prev_in_segment;
 	uint32_t next_in_proc, prev_in_proc;
 	uint32_t next_in_addr; /* hash chain; also the free list */
@@ -143,7 +148,7 @@ struct layout_attach {
 
 struct layout_undo_entry {
 	uint32_t offset; /* of the changed word in the registry */
-	uint32_t width; /* 4 or 8 */
+	uint32_t width;	 /* 4 or 8 */
 	uint64_t before;
 };
 
@@ -152,10 +157,10 @@ struct layout_undo_entry {
 /* An array in the registry; records [0, ready) have blocks behind them. */
 struct layout_array {
 	uint64_t offset;
-	uint32_t size; /* bytes of a record */
+	uint32_t size;	   /* bytes of a record */
 	uint32_t capacity; /* records */
-	uint32_t ready; /* atomic; grows only */
-	uint32_t used; /* records ever in use: all that can be non-zero */
+	uint32_t ready;	   /* atomic; grows only */
+	uint32_t used;	   /* records ever in use: all that can be non-zero */
 };
 
 struct layout_header {
@@ -165,16 +170,16 @@ struct layout_header {
 	uint32_t header_size;
 	uint64_t file_size;
 	uint32_t uid;
-	uint32_t seq_shift; /* id = index + (seq << seq_shift) */
+	uint32_t seq_shift;	   /* id = index + (seq << seq_shift) */
 	unsigned char boot_id[40]; /* of the system that it lives on */
-	uint64_t features; /* bits a reader must know; 0 so far */
+	uint64_t features;	   /* bits a reader must know; 0 so far */
 
 	struct layout_array segments;
 	struct layout_array procs;
 	struct layout_array attaches;
-	struct layout_array key_heads; /* uint32_t, power of two */
+	struct layout_array key_heads;	/* uint32_t, power of two */
 	struct layout_array addr_heads; /* uint32_t, power of two */
-	struct layout_array bitmap; /* uint64_t: indexes not SEG_FREE */
+	struct layout_array bitmap;	/* uint64_t: indexes not SEG_FREE */
 
 	/*
 	 * The lock word: 0, or the owner's process slot + 1, with the top bit
@@ -197,12 +202,12 @@ struct layout_header {
 	uint32_t seq;
 
 	/* Totals. */
-	uint32_t in_use; /* segments LIVE */
-	uint32_t unsettled; /* segments RESERVED or DOOMED */
+	uint32_t in_use;      /* segments LIVE */
+	uint32_t unsettled;   /* segments RESERVED or DOOMED */
 	uint32_t free_attach; /* free list, index + 1 */
-	uint64_t pages; /* of LIVE and RESERVED segments */
+	uint64_t pages;	      /* of LIVE and RESERVED segments */
 	uint64_t next_attach; /* numbers the attaches */
-	uint32_t nattaches; /* records in use */
+	uint32_t nattaches;   /* records in use */
 	uint32_t unused;
 
 	/*

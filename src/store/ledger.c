@@ -197,8 +197,8 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 	store_relaxed(&a->seq, s->seq);
 	store_relaxed(&a->flags, piece->flags);
 	store_relaxed(&a->since, e->now);
-	store_relaxed(&a->attach, piece->attach ? piece->attach
-						: r->h->next_attach);
+	store_relaxed(&a->attach,
+		      piece->attach ? piece->attach : r->h->next_attach);
 	store_relaxed(&a->prev_in_segment, NO_INDEX);
 	store_relaxed(&a->prev_in_proc, NO_INDEX);
 	store_relaxed(&a->next_in_segment, s->first_attach);
@@ -322,11 +322,10 @@ void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
 {
 	struct layout_proc *p = registry_proc(r, slot);
 	struct ledger_event e = { claim_pid(claim), now };
-	uint64_t again;
 
-	if (!p || slot == me || !procs_is_suspect(r, slot, &again) ||
-	    again != claim)
+	if (slot == me || !procs_condemn(r, slot, claim))
 		return;
+	step("ledger: condemned");
 	if (load_relaxed(&p->exit_time))
 		e.now = load_relaxed(&p->exit_time);
 	while (p->first_attach != NO_INDEX &&

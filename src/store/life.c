@@ -16,8 +16,10 @@
 
 #define TICKS	     100      /* USER_HZ: the unit of times in /proc */
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
-#define PF_EXITING   0x4u /* /proc/pid/stat, field 9: the task has begun to end \
-			   */
+#define FOUND_CHILD  1u /* in layout_proc.forking: no claim looks like that */
+#define PF_EXITING                                                 \
+	0x4u /* /proc/pid/stat, field 9: the task has begun to end \
+	      */
 
 /* ------------------------------------------------------------- own words */
 
@@ -362,25 +364,49 @@ static bool process_gone(const struct registry *r, const struct life_self *self,
 	return maps_registry(r, pid, task.tid) == 0;
 }
 
-struct orphan_search {
+struct child_search {
 	const struct registry *r;
+	int parent;	/* its pid while it lives, or 0 */
+	uint64_t since; /* the fork began, in ticks */
+	int found;
 };
 
-/* Stops at a process that maps the registry but has no slot in it. */
-static int process_without_slot(void *arg, int pid)
+static bool has_slot(const struct registry *r, int pid)
 {
-	const struct orphan_search *s = arg;
-	uint32_t used = load_acquire(&s->r->h->procs.used);
+	uint32_t used = load_acquire(&r->h->procs.used);
 
 	for (uint32_t i = 0; i < used; i++) {
-		const struct layout_proc *p = registry_proc(s->r, i);
+		const struct layout_proc *p = registry_proc(r, i);
+		uint64_t claim = p ? load_acquire(&p->claim) : 0;
 
-		if (!p)
-			break;
-		if (claim_pid(load_acquire(&p->claim)) == pid)
-			return 0;
+		/* Not that of a dead one whose number it was given. */
+		if (claim_pid(claim) == pid &&
+		    (claim_state(claim) == PROC_CLAIMING ||
+		     (claim_state(claim) == PROC_LIVE && !life_marked(p))))
+			return true;
 	}
-	return maps_registry(s->r, pid, 0) == 1;
+	return false;
+}
+
+/*
+ * Stops at a process that may be the child: it began after the fork did, maps
+ * the registry, and has no slot in it. The cheap questions come first.
+ */
+static int may_be_child(void *arg, int pid)
+{
+	struct child_search *s = arg;
+	struct task_stat st;
+
+	if (task_read(pid, 0, &st) < 0 || st.state == 'Z' || st.state == 'X')
+		return 0;
+	if (st.start_time + 2 < s->since)
+		return 0;
+	if (s->parent && st.ppid != s->parent)
+		return 0;
+	if (has_slot(s->r, pid) || maps_registry(s->r, pid, 0) != 1)
+		return 0;
+	s->found = pid;
+	return 1;
 }
 
 /* fork() has returned only just: its child may not have run yet. */
@@ -393,14 +419,15 @@ static bool unborn_is_young(const struct layout_proc *p)
 
 /* A slot that a fork() reserved: will there be, or is there, a child? */
 static bool unborn_is_dead(const struct registry *r,
-			   const struct life_self *self,
-			   const struct layout_proc *p, uint64_t claim)
+			   const struct life_self *self, struct layout_proc *p,
+			   uint64_t claim)
 {
-	uint32_t slot = load_relaxed(&p->parent) - 1;
-	struct orphan_search search = { r };
+	uint32_t slot = load_relaxed(&p->parent) - 1, none = 0;
+	struct child_search search = { .r = r };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
 	struct task_stat st;
+	bool orphan = true;
 
 	/* The parent knows its child's number: a child like any other. */
 	if (claim_pid(claim)) {
@@ -415,23 +442,37 @@ static bool unborn_is_dead(const struct registry *r,
 	 * not run yet is found by looking through all processes, which is
 	 * costly, so give it time to be born first. */
 	parent = registry_proc(r, slot);
-	if (parent && (load_acquire(&p->forking) || unborn_is_young(p))) {
-		parent_claim = load_acquire(&parent->claim);
-		if (claim_state(parent_claim) == PROC_LIVE &&
-		    (!life_marked(parent) ||
-		     !life_is_dead(r, self, slot, parent_claim)))
-			return false;
-	}
+	parent_claim = load_relaxed(&p->image);
+	if (parent && load_acquire(&parent->claim) == parent_claim)
+		orphan = life_marked(parent) &&
+			 life_is_dead(r, self, slot, parent_claim);
+	if (!orphan &&
+	    (load_acquire(&p->forking) > FOUND_CHILD || unborn_is_young(p)))
+		return false;
 
 	/* fork() failed, or the parent died in it, or the child was killed
 	 * before its first instruction, or is very late. */
-	return each_number("/proc", process_without_slot, &search) == 0;
+	if (!orphan && load_relaxed(&parent->pid_ns) == self->pid_ns)
+		search.parent = claim_pid(parent_claim);
+	if (load_relaxed(&p->time_ns) == self->time_ns)
+		search.since = load_relaxed(&p->born);
+	if (load_acquire(&p->forking) == FOUND_CHILD &&
+	    may_be_child(&search, (int)load_relaxed(&p->parent_tid)))
+		return false;
+	if (each_number("/proc", may_be_child, &search) == 0)
+		return true;
+
+	/* There is one: the next who asks looks there first. Not if the slot
+	 * has become another fork's meanwhile. */
+	store_relaxed(&p->parent_tid, (uint32_t)search.found);
+	(void)swap_if(&p->forking, &none, FOUND_CHILD);
+	return false;
 }
 
 bool life_is_dead(const struct registry *r, const struct life_self *self,
 		  uint32_t slot, uint64_t claim)
 {
-	const struct layout_proc *p = registry_proc(r, slot);
+	struct layout_proc *p = registry_proc(r, slot);
 	uint64_t born;
 
 	if (!p)
@@ -451,6 +492,8 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:
 		return unborn_is_dead(r, self, p, claim);
+	case PROC_DYING:
+		return true;
 	default:
 		return false;
 	}

@@ -80,23 +80,32 @@ int procs_claim(struct registry *r, const struct life_self *self,
 int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 		  struct procs_child *ret)
 {
+	const struct layout_proc *mine = &r->procs[parent];
 	struct layout_proc *p;
+	uint64_t claim;
 	uint32_t slot;
 	int err;
 
-	/* 'forking' is still 0 for an instant; a look at the slot then finds
-	 * no attachments to be wrong about. */
-	err = slot_take(r, PROC_UNBORN, 0, &slot);
+	/* Ours, until whoever looks at it can tell whose child it is for. */
+	err = slot_take(r, PROC_CLAIMING, claim_pid(load_relaxed(&mine->claim)),
+			&slot);
 	if (err < 0)
 		return err;
+	step("procs: reserving");
 	p = &r->procs[slot];
+	claim = claim_make(load_relaxed(&p->claim), PROC_UNBORN, 0);
 	store_relaxed(&p->parent, parent + 1);
+	store_relaxed(&p->image, load_relaxed(&mine->claim));
 	store_relaxed(&p->parent_tid, tid);
+	store_relaxed(&p->pid_ns, load_relaxed(&mine->pid_ns));
+	store_relaxed(&p->time_ns, load_relaxed(&mine->time_ns));
+	store_relaxed(&p->born, life_clock());
 	store_relaxed(&p->forked_at, sys_monotonic_ns());
-	ret->slot = slot;
-	ret->token = (uint32_t)load_relaxed(&p->claim);
-	store_release(&p->forking, ret->token);
+	store_relaxed(&p->forking, (uint32_t)claim);
+	store_release(&p->claim, claim);
 	step("procs: child's slot reserved");
+	ret->slot = slot;
+	ret->token = (uint32_t)claim;
 	return 0;
 }
 
@@ -146,6 +155,17 @@ void procs_forked(struct registry *r, const struct procs_child *child, int pid)
 	(void)swap_if(&p->forking, &token, 0);
 }
 
+bool procs_condemn(struct registry *r, uint32_t slot, uint64_t claim)
+{
+	struct layout_proc *p = registry_proc(r, slot);
+	uint64_t again;
+
+	return p && procs_is_suspect(r, slot, &again) && again == claim &&
+	       (claim_state(claim) == PROC_DYING ||
+		swap_if(&p->claim, &claim,
+			claim_make(claim, PROC_DYING, claim_pid(claim))));
+}
+
 void procs_free(struct registry *r, uint32_t slot)
 {
 	struct layout_proc *p = &r->procs[slot];
@@ -175,6 +195,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 		return life_marked(p);
 	case PROC_UNBORN:
 	case PROC_CLAIMING:
+	case PROC_DYING:
 		return true;
 	default:
 		return false;

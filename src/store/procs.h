@@ -38,6 +38,12 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 void procs_forked(struct registry *r, const struct procs_child *child,
 		  int pid);
 
+/*
+ * Its owner was found dead when its claim was 'claim'. Look again, and see to
+ * it that nobody can become its owner any more. False if somebody has.
+ */
+bool procs_condemn(struct registry *r, uint32_t slot, uint64_t claim);
+
 /* Give a slot back. It must have no attachments any more. */
 void procs_free(struct registry *r, uint32_t slot);
 

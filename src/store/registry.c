@@ -91,8 +91,7 @@ static int header_check(const struct layout_header *h, uint32_t uid,
 			uint64_t file_size, struct geometry *ret,
 			struct text *why)
 {
-	struct registry_shape shape = { h->segments.capacity,
-					h->procs.capacity,
+	struct registry_shape shape = { h->segments.capacity, h->procs.capacity,
 					h->attaches.capacity };
 
 	if (h->magic != LAYOUT_MAGIC)
@@ -126,8 +125,7 @@ static int header_check(const struct layout_header *h, uint32_t uid,
 	return 0;
 }
 
-static int file_check(const struct sys_stat *st, uint32_t uid,
-		      struct text *why)
+static int file_check(const struct sys_stat *st, uint32_t uid, struct text *why)
 {
 	if (S_ISLNK(st->mode))
 		return refuse(why, -ELOOP, "is a symbolic link");
@@ -407,8 +405,7 @@ static int file_open(int dir, uint32_t uid, struct registry *ret,
 		text_init(&t, path, sizeof(path));
 		text_str(&t, "/proc/self/fd/");
 		text_uint(&t, (uint64_t)fd, 10, 0, ' ');
-		if (sys_statfs(path, &space) == 0 &&
-		    space.type == TMPFS_TYPE) {
+		if (sys_statfs(path, &space) == 0 && space.type == TMPFS_TYPE) {
 			r = refuse(why, -ESTALE,
 				   "is in use by another running system");
 			goto out;

@@ -106,8 +106,13 @@ static void one_step(ushm_space *sp, void **held, int depth)
 		break;
 	default:
 		if (held[slot]) {
-			if (ushm_detach(sp, held[slot]) < 0)
+			int r = ushm_detach(sp, held[slot]);
+
+			if (r < 0) {
+				fail("detach", (unsigned long)-r,
+				     (unsigned long)depth);
 				kill(getpid(), SIGABRT);
+			}
 			held[slot] = NULL;
 		} else if (ushm_get(sp, key, 0, 0, &id) == 0 &&
 			   ushm_attach(sp, id, NULL, 0, &p) == 0) {
@@ -118,7 +123,21 @@ static void one_step(ushm_space *sp, void **held, int depth)
 	__atomic_fetch_add(&shared->calls, 1, __ATOMIC_RELAXED);
 }
 
-static pid_t start_worker(unsigned seed)
+/* Workers and their children are one process group, behind this leader. */
+static pid_t start_leader(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	setpgid(pid, pid);
+	return pid;
+}
+
+static pid_t start_worker(pid_t group, unsigned seed)
 {
 	pid_t pid = fork();
 
@@ -126,12 +145,15 @@ static pid_t start_worker(unsigned seed)
 		void *held[SLOTS] = { NULL };
 		ushm_space *sp;
 
+		setpgid(0, group);
+
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		srand(seed);
 		sp = open_space();
 		for (;;)
 			one_step(sp, held, 0);
 	}
+	setpgid(pid, group);
 	return pid;
 }
 
@@ -236,13 +258,33 @@ static pid_t start_watcher(void)
 	return pid;
 }
 
-static void round_of_chaos(unsigned seed)
+/* Reap whatever has ended; only what we killed may have. */
+static void reap(const pid_t *workers, pid_t holder)
 {
-	pid_t workers[WORKERS], watcher = start_watcher();
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == holder)
+			fail("the holder died", (unsigned long)status, 0);
+		for (int i = 0; i < WORKERS; i++)
+			if (pid == workers[i])
+				fail("a worker died by itself",
+				     (unsigned long)status, 0);
+		if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+			fail("a process died of a signal",
+			     (unsigned long)WTERMSIG(status), 0);
+	}
+}
+
+static void round_of_chaos(unsigned seed, pid_t holder)
+{
+	pid_t workers[WORKERS], watcher, leader = start_leader();
 	int status;
 
+	watcher = start_watcher();
 	for (int i = 0; i < WORKERS; i++)
-		workers[i] = start_worker(seed + (unsigned)i);
+		workers[i] = start_worker(leader, seed + (unsigned)i);
 	for (int i = 0; i < 40; i++) {
 		int victim = rand() % WORKERS;
 
@@ -250,40 +292,22 @@ static void round_of_chaos(unsigned seed)
 		kill(workers[victim], SIGKILL);
 		waitpid(workers[victim], &status, 0);
 		if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
-			fail("a worker died by itself",
+			fail("a worker died of a signal",
 			     (unsigned long)WTERMSIG(status), 0);
 		kills++;
-		workers[victim] = start_worker(seed * 31 + (unsigned)i);
+		workers[victim] = start_worker(leader, seed * 31 + (unsigned)i);
+		reap(workers, holder);
 	}
-	for (int i = 0; i < WORKERS; i++)
-		kill(workers[i], SIGKILL);
-	for (int i = 0; i < WORKERS; i++)
-		waitpid(workers[i], NULL, 0);
+
+	/* All of them, then every child of ours but the holder. */
+	kill(-leader, SIGKILL);
 	kills += WORKERS;
 	kill(watcher, SIGKILL);
 	waitpid(watcher, &status, 0);
 	if (WIFEXITED(status))
 		failures++;
-}
-
-/* All that is left of the workers: every child but the holder. */
-static void wait_for_orphans(pid_t holder)
-{
-	siginfo_t info;
-
-	for (int quiet = 0; quiet < 20;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0)
-			return;
-		if (info.si_pid == holder)
-			fail("the holder died", 0, 0);
-		if (info.si_pid) {
-			quiet = 0;
-			continue;
-		}
-		quiet++;
-		usleep(500);
-	}
+	while (waitpid(-leader, &status, 0) > 0 || errno == EINTR)
+		;
 }
 
 int main(int argc, char **argv)
@@ -308,8 +332,7 @@ int main(int argc, char **argv)
 	holder = start_holder();
 	while (time(NULL) < end && !failures) {
 		rounds++;
-		round_of_chaos(seed + (unsigned)rounds * 1000);
-		wait_for_orphans(holder);
+		round_of_chaos(seed + (unsigned)rounds * 1000, holder);
 		pid = fork();
 		if (pid == 0)
 			check_after_round();
