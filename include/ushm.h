@@ -76,6 +76,8 @@ struct ushm_problem {
  *   -EACCES   not ours, or others may write to it
  *   -ELOOP    the directory or the registry is a symbolic link
  *   -EPROTO   the registry is of another version, or damaged: left untouched
+ *   -ESTALE   the registry is in use by another running system
+ *   -EINVAL   'options' ask for more than there can be
  *   -ENOSPC   no space for the registry
  *   -ENOMEM   no address space
  *   or what mkdir(2), open(2) and mmap(2) returned.
@@ -87,7 +89,8 @@ USHM_API int ushm_open(const char *dir, unsigned flags,
 
 /*
  * Give up one reference. With the last one the registry is unmapped, unless
- * this process still has segments of the namespace attached: then it stays.
+ * this process has ever changed something in the namespace: then others may
+ * still look there for it, and the registry stays mapped.
  */
 USHM_API void ushm_close(ushm_space *space);
 

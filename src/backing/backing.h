@@ -30,7 +30,8 @@ struct backing_ops {
 	/* A new zero-filled object; 'take': with all its blocks, now. */
 	int (*create)(const char *path, uint64_t size, bool take);
 
-	/* Remove it. Memory that is mapped somewhere stays until unmapped. */
+	/* Remove it. Memory that is mapped somewhere stays until unmapped.
+	 * -ENOENT if there is none. */
 	int (*destroy)(const char *path);
 
 	/*

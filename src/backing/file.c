@@ -85,9 +85,7 @@ static int file_create(const char *path, uint64_t size, bool take)
 
 static int file_destroy(const char *path)
 {
-	int r = sys_unlinkat(AT_FDCWD, path, 0);
-
-	return r == -ENOENT ? 0 : r;
+	return sys_unlinkat(AT_FDCWD, path, 0);
 }
 
 static int file_open(const char *path, int flags, struct sys_stat *ret)

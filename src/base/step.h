@@ -10,10 +10,10 @@
 
 #ifdef USHM_STEPS
 extern void (*ushm_step_hook)(const char *name);
-#define step(name)                                                             \
-	do {                                                                   \
-		if (ushm_step_hook)                                            \
-			ushm_step_hook(name);                                  \
+#define step(name)                            \
+	do {                                  \
+		if (ushm_step_hook)           \
+			ushm_step_hook(name); \
 	} while (0)
 #else
 #define step(name) ((void)0)

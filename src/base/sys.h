@@ -34,8 +34,8 @@
 #error "ushm has no system call stub for this machine: add base/syscall_<arch>.h"
 #endif
 
-#define SYS6(n, a, b, c, d, e, f)                                              \
-	sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e),  \
+#define SYS6(n, a, b, c, d, e, f)                                             \
+	sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), \
 		  (long)(f))
 #define SYS3(n, a, b, c) sys_call3((n), (long)(a), (long)(b), (long)(c))
 

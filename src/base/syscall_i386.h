@@ -20,8 +20,7 @@ static inline long sys_call6(long n, long a, long b, long c, long d, long e,
 			 "popl %%ebp\n\t"
 			 "popl %%ebx"
 			 : "=a"(ret)
-			 : "a"(args), "c"(b), "d"(c),
-			   "S"(d), "D"(e)
+			 : "a"(args), "c"(b), "d"(c), "S"(d), "D"(e)
 			 : "memory");
 	return ret;
 }

@@ -23,8 +23,8 @@ static bool on_main_stack(const void *p, size_t size)
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	uintptr_t top = getauxval(AT_EXECFN), at = (uintptr_t)p;
 
-	return here < top && top - here < (8u << 20) && at > here &&
-	       at < top && top - at > size;
+	return here < top && top - here < (8u << 20) && at > here && at < top &&
+	       top - at > size;
 }
 
 /* Every page that the range touches. */

@@ -225,6 +225,8 @@ static int map_segment(struct space *sp, uint32_t index,
 	bool want_handle;
 	void *p;
 
+	if (fixed && addr & (unit - 1))
+		return -EINVAL;
 	if (!(shmflg & SHM_RDONLY))
 		prot |= PROT_WRITE;
 	if (shmflg & SHM_EXEC)

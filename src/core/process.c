@@ -163,7 +163,7 @@ static void adopt_line(struct space *sp, const char *s, const char *end)
 	struct registry *r = &sp->reg;
 	struct ledger_piece piece = { 0 };
 	struct layout_segment *seg;
-	uint64_t stop, id;
+	uint64_t stop, id, uid;
 	const char *path;
 	size_t dir = strlen(sp->dir);
 	bool writable, executable;
@@ -181,11 +181,12 @@ static void adopt_line(struct space *sp, const char *s, const char *end)
 	path = memchr(s, '/', (size_t)(end - s));
 	if (!path || (size_t)(end - path) <= dir + 5 ||
 	    memcmp(path, sp->dir, dir) != 0 ||
-	    memcmp(path + dir, "/seg-", 5) != 0)
+	    memcmp(path + dir, "/seg.", 5) != 0)
 		return;
 	path += dir + 5;
-	if (!text_parse(&path, end, 10, &id) || id > INT32_MAX ||
-	    is_handle(sp, piece.addr))
+	if (!text_parse(&path, end, 10, &uid) || uid != r->uid ||
+	    path++ >= end || !text_parse(&path, end, 10, &id) ||
+	    id > INT32_MAX || is_handle(sp, piece.addr))
 		return;
 
 	piece.length = stop - piece.addr;

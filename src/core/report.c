@@ -6,8 +6,8 @@
 
 #include "core/segment.h"
 
-/* Sizes are as wide as a long of the kernel's can need. */
-#define SIZE_COLUMN (sizeof(long) == 8 ? 21 : 10)
+/* As wide as a long of a 64-bit kernel needs, for 32-bit readers too. */
+#define SIZE_COLUMN 21
 
 static int write_all(int fd, const char *s, size_t n)
 {

@@ -102,7 +102,7 @@ static int path_absolute(const char *path, char *buf, size_t size)
 
 /* The directory, if it can be trusted; made if it is to be. */
 static int dir_open(const char *path, bool create, struct sys_stat *ret,
-		    struct text *why)
+		    bool *ret_made, struct text *why)
 {
 	bool made = false;
 	int fd, r;
@@ -131,6 +131,7 @@ static int dir_open(const char *path, bool create, struct sys_stat *ret,
 	}
 	if (made)
 		(void)SYS3(SYS_fchmod, fd, 0700, 0); /* whatever the umask */
+	*ret_made = made;
 
 	r = sys_fstat(fd, ret);
 	if (r == 0 && ret->uid != sys_geteuid()) {
@@ -220,6 +221,7 @@ int space_open(const char *path, bool create,
 	char absolute[PATH_ROOM];
 	struct sys_stat st;
 	uint64_t signals;
+	bool made = false;
 	int dir, r;
 
 	r = path_absolute(path, absolute, sizeof(absolute));
@@ -227,7 +229,7 @@ int space_open(const char *path, bool create,
 		text_str(why, "has no usable path");
 		return r;
 	}
-	dir = dir_open(absolute, create, &st, why);
+	dir = dir_open(absolute, create, &st, &made, why);
 	if (dir < 0)
 		return dir;
 
@@ -237,6 +239,8 @@ int space_open(const char *path, bool create,
 	space_list_release();
 	signals_restore(&signals);
 	(void)sys_close(dir);
+	if (r < 0 && made)
+		(void)sys_unlinkat(AT_FDCWD, absolute, AT_REMOVEDIR);
 	return r;
 }
 
@@ -265,7 +269,9 @@ int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
 
 	text_init(&t, buf, size);
 	text_str(&t, sp->dir);
-	text_str(&t, "/seg-");
+	text_str(&t, "/seg.");
+	text_uint(&t, sp->reg.uid, 10, 0, ' ');
+	text_str(&t, ".");
 	text_uint(&t, (uint64_t)registry_id(&sp->reg, index, seq), 10, 0, ' ');
 	return t.full ? -ENAMETOOLONG : 0;
 }
@@ -275,6 +281,20 @@ int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
 void space_lock(struct space *sp)
 {
 	lock_take(&sp->reg, &sp->self, space_slot(sp));
+}
+
+/*
+ * Is the file gone? That it was not found means so only if the directory is
+ * still where it was: not after chroot(2).
+ */
+static bool destroyed(const struct space *sp, const char *path)
+{
+	struct sys_stat st;
+	int r = sp->backing->destroy(path);
+
+	return r == 0 ||
+	       (r == -ENOENT && sys_stat(AT_FDCWD, sp->dir, 0, &st) == 0 &&
+		st.dev == sp->dir_dev && st.ino == sp->dir_ino);
 }
 
 /* Destroy the files of what this process has doomed. */
@@ -295,7 +315,7 @@ static void destroy_doomed(struct space *sp)
 			continue;
 		if (load_relaxed(&s->flags) & SEG_HANDLES)
 			sp->backing->empty(path);
-		if (sp->backing->destroy(path) < 0)
+		if (!destroyed(sp, path))
 			continue;
 		step("space: file destroyed");
 		space_lock(sp);

@@ -35,14 +35,14 @@ struct space {
 	 * mapping and its record.
 	 */
 	uint32_t local; /* futex: 0 free, 1 taken, 2 and waited for */
-	int fork_tid; /* the thread that holds 'local' across fork() */
+	int fork_tid;	/* the thread that holds 'local' across fork() */
 	uint32_t *here; /* 1, or 0 in a child that no handler has seen */
 	struct life_self self;
-	uint32_t me; /* our process slot + 1, or 0 */
+	uint32_t me;		  /* our process slot + 1, or 0 */
 	struct procs_child child; /* reserved by the fork in progress */
 	bool has_child;
-	bool attached; /* at the time of the fork */
-	uint32_t look_from; /* where the next look for the dead begins */
+	bool attached;	      /* at the time of the fork */
+	uint32_t look_from;   /* where the next look for the dead begins */
 	uint64_t asked_claim; /* the last suspect that was found alive ... */
 	uint32_t asked_slot;
 	int64_t asked_at; /* ... and when, ns */
@@ -118,8 +118,8 @@ int space_find_key(struct space *sp, int32_t key, uint32_t *ret_index);
 /* -------------------------------------------------------------- paths */
 
 /* The path of a segment's file. -ENAMETOOLONG. */
-int space_path(const struct space *sp, uint32_t index, uint32_t seq,
-	       char *buf, size_t size);
+int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
+	       size_t size);
 
 /* ------------------------------------------------------ for core/process */
 

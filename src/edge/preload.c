@@ -30,17 +30,17 @@
 #define EXPORT(name) __asm__(#name) __attribute__((visibility("default"), used))
 
 /* The next definition of a name, found once. */
-#define NEXT(type, name)                                                       \
-	static type *next_##name;                                              \
-	static type *real_##name(void)                                         \
-	{                                                                      \
-		type *f = load_relaxed(&next_##name);                          \
-                                                                               \
-		if (!f) {                                                      \
-			f = (type *)dlsym(RTLD_NEXT, #name);                   \
-			store_relaxed(&next_##name, f);                        \
-		}                                                              \
-		return f;                                                      \
+#define NEXT(type, name)                                     \
+	static type *next_##name;                            \
+	static type *real_##name(void)                       \
+	{                                                    \
+		type *f = load_relaxed(&next_##name);        \
+                                                             \
+		if (!f) {                                    \
+			f = (type *)dlsym(RTLD_NEXT, #name); \
+			store_relaxed(&next_##name, f);      \
+		}                                            \
+		return f;                                    \
 	}
 
 static void *result(void *p)
@@ -153,8 +153,8 @@ void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
 	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
 		return result(attach_mmap(addr, length, prot, flags, fd,
 					  (uint64_t)offset));
-	return result(sys_mmap(addr, length, prot, flags, fd,
-			       (uint64_t)offset));
+	return result(
+		sys_mmap(addr, length, prot, flags, fd, (uint64_t)offset));
 }
 
 void *pre_mmap(void *addr, size_t length, int prot, int flags, int fd,
@@ -333,54 +333,54 @@ typedef int open_2_fn(const char *path, int flags);
 typedef int openat_2_fn(int dir, const char *path, int flags);
 typedef FILE *fopen_fn(const char *path, const char *mode);
 
-#define WRAP_OPEN(name)                                                        \
-	open_fn pre_##name EXPORT(name);                                       \
-	NEXT(open_fn, name)                                                    \
-	int pre_##name(const char *path, int flags, unsigned mode)             \
-	{                                                                      \
-		if (is_proc(path))                                             \
-			return proc_open(flags);                               \
-		return real_##name()(path, flags, mode);                       \
+#define WRAP_OPEN(name)                                            \
+	open_fn pre_##name EXPORT(name);                           \
+	NEXT(open_fn, name)                                        \
+	int pre_##name(const char *path, int flags, unsigned mode) \
+	{                                                          \
+		if (is_proc(path))                                 \
+			return proc_open(flags);                   \
+		return real_##name()(path, flags, mode);           \
 	}
 
-#define WRAP_OPENAT(name)                                                      \
-	openat_fn pre_##name EXPORT(name);                                     \
-	NEXT(openat_fn, name)                                                  \
-	int pre_##name(int dir, const char *path, int flags, unsigned mode)    \
-	{                                                                      \
-		if (is_proc(path))                                             \
-			return proc_open(flags);                               \
-		return real_##name()(dir, path, flags, mode);                  \
+#define WRAP_OPENAT(name)                                                   \
+	openat_fn pre_##name EXPORT(name);                                  \
+	NEXT(openat_fn, name)                                               \
+	int pre_##name(int dir, const char *path, int flags, unsigned mode) \
+	{                                                                   \
+		if (is_proc(path))                                          \
+			return proc_open(flags);                            \
+		return real_##name()(dir, path, flags, mode);               \
 	}
 
-#define WRAP_OPEN_2(name)                                                      \
-	open_2_fn pre_##name EXPORT(name);                                     \
-	NEXT(open_2_fn, name)                                                  \
-	int pre_##name(const char *path, int flags)                            \
-	{                                                                      \
-		if (is_proc(path))                                             \
-			return proc_open(flags);                               \
-		return real_##name()(path, flags);                             \
+#define WRAP_OPEN_2(name)                           \
+	open_2_fn pre_##name EXPORT(name);          \
+	NEXT(open_2_fn, name)                       \
+	int pre_##name(const char *path, int flags) \
+	{                                           \
+		if (is_proc(path))                  \
+			return proc_open(flags);    \
+		return real_##name()(path, flags);  \
 	}
 
-#define WRAP_OPENAT_2(name)                                                    \
-	openat_2_fn pre_##name EXPORT(name);                                   \
-	NEXT(openat_2_fn, name)                                                \
-	int pre_##name(int dir, const char *path, int flags)                   \
-	{                                                                      \
-		if (is_proc(path))                                             \
-			return proc_open(flags);                               \
-		return real_##name()(dir, path, flags);                        \
+#define WRAP_OPENAT_2(name)                                  \
+	openat_2_fn pre_##name EXPORT(name);                 \
+	NEXT(openat_2_fn, name)                              \
+	int pre_##name(int dir, const char *path, int flags) \
+	{                                                    \
+		if (is_proc(path))                           \
+			return proc_open(flags);             \
+		return real_##name()(dir, path, flags);      \
 	}
 
-#define WRAP_FOPEN(name)                                                       \
-	fopen_fn pre_##name EXPORT(name);                                      \
-	NEXT(fopen_fn, name)                                                   \
-	FILE *pre_##name(const char *path, const char *mode)                   \
-	{                                                                      \
-		if (is_proc(path))                                             \
-			return proc_fopen(mode);                               \
-		return real_##name()(path, mode);                              \
+#define WRAP_FOPEN(name)                                     \
+	fopen_fn pre_##name EXPORT(name);                    \
+	NEXT(fopen_fn, name)                                 \
+	FILE *pre_##name(const char *path, const char *mode) \
+	{                                                    \
+		if (is_proc(path))                           \
+			return proc_fopen(mode);             \
+		return real_##name()(path, mode);            \
 	}
 
 static FILE *proc_fopen(const char *mode)

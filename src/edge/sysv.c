@@ -214,8 +214,8 @@ void *ushm_mmap(void *addr, size_t length, int prot, int flags, int fd,
 	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
 		return address(attach_mmap(addr, length, prot, flags, fd,
 					   (uint64_t)offset));
-	return address(sys_mmap(addr, length, prot, flags, fd,
-				(uint64_t)offset));
+	return address(
+		sys_mmap(addr, length, prot, flags, fd, (uint64_t)offset));
 }
 
 void *ushm_mremap(void *old_address, size_t old_size, size_t new_size,

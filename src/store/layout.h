@@ -65,7 +65,8 @@ struct layout_proc {
 	uint64_t pid_ns;   /* inode of the pid namespace that 'pid' is from */
 	uint64_t image;	   /* differs for each execve() */
 	int64_t exit_time; /* set by exit(), seconds of the Epoch, or 0 */
-	uint32_t life_word;    /* 0 or 1 */
+	uint32_t life_word;    /* bit 0: which word; bit 1: the thread that
+				* locked it ended, the process lives. Atomic */
 	uint32_t first_attach; /* list of its attachments */
 	uint32_t attaches;     /* their number */
 	uint32_t parent;       /* UNBORN: slot + 1 of the forking process */

@@ -33,6 +33,53 @@ static uint64_t mix(uint64_t x)
 }
 
 /*
+ * When the thread that holds a life word ends in good order, the process says
+ * so: then the mark is no death. Others who cannot ask, because our pid means
+ * nothing to them, believe a mark without that word.
+ */
+#define MAX_HELD 8
+static struct layout_proc *held[MAX_HELD];
+static uint32_t next_held;
+static pthread_key_t at_thread_end;
+
+static uint32_t *word_of(struct layout_proc *p)
+{
+	return (uint32_t *)p->life + (load_relaxed(&p->life_word) & LIFE_WHICH);
+}
+
+static void thread_ends(void *unused)
+{
+	uint32_t tid = (uint32_t)sys_gettid();
+
+	(void)unused;
+	for (int i = 0; i < MAX_HELD; i++) {
+		struct layout_proc *p = load_acquire(&held[i]);
+
+		if (p && (load_relaxed(word_of(p)) & FUTEX_TID_MASK) == tid)
+			(void)fetch_or(&p->life_word, LIFE_LEFT);
+	}
+}
+
+static void make_key(void)
+{
+	(void)pthread_key_create(&at_thread_end, thread_ends);
+}
+
+/* The calling thread holds the word of 'p' from now on. */
+static void hold(struct layout_proc *p)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	bool known = false;
+
+	for (int i = 0; i < MAX_HELD; i++)
+		known |= load_relaxed(&held[i]) == p;
+	if (!known)
+		store_release(&held[fetch_add(&next_held, 1u) % MAX_HELD], p);
+	(void)pthread_once(&once, make_key);
+	(void)pthread_setspecific(at_thread_end, held);
+}
+
+/*
  * The kernel's own interface, for a child of raw clone(2): libc takes it for
  * its parent's thread and has told the kernel nothing. Such a child has no
  * list of robust mutexes, so we give it one of our own, with one entry.
@@ -90,6 +137,7 @@ int life_begin(struct layout_proc *p)
 		if ((words[which] & FUTEX_TID_MASK) == tid) {
 			bare.head.list.next = NULL; /* not this process's */
 			store_relaxed(&p->life_word, which);
+			hold(p);
 			return 0;
 		}
 	}
@@ -105,8 +153,12 @@ int life_renew(struct layout_proc *p)
 	if (bare.head.list.next)
 		return life_begin_bare(p, tid);
 	r = pthread_mutex_trylock(m);
-	if (r == EOWNERDEAD)
+	if (r == EOWNERDEAD) {
 		r = pthread_mutex_consistent(m);
+		store_relaxed(&p->life_word,
+			      load_relaxed(&p->life_word) & LIFE_WHICH);
+		hold(p);
+	}
 	return -r;
 }
 
@@ -446,9 +498,12 @@ static bool unborn_is_dead(const struct registry *r,
 	if (parent && load_acquire(&parent->claim) == parent_claim)
 		orphan = life_marked(parent) &&
 			 life_is_dead(r, self, slot, parent_claim);
-	if (!orphan &&
-	    (load_acquire(&p->forking) > FOUND_CHILD || unborn_is_young(p)))
+	if (!orphan && load_acquire(&p->forking) > FOUND_CHILD)
 		return false;
+	if (!orphan && unborn_is_young(p) &&
+	    (claim_pid(parent_claim) != self->pid ||
+	     load_relaxed(&parent->pid_ns) != self->pid_ns))
+		return false; /* the parent itself wants to know exactly */
 
 	/* fork() failed, or the parent died in it, or the child was killed
 	 * before its first instruction, or is very late. */
@@ -469,6 +524,25 @@ static bool unborn_is_dead(const struct registry *r,
 	return false;
 }
 
+/*
+ * A process of another pid namespace: the mark is all there is. It comes a
+ * little before the last of its threads has stopped, so look twice.
+ */
+static bool marked_for_good(const struct layout_proc *p, uint64_t claim)
+{
+	uint32_t nobody = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (!life_marked(p) ||
+		    load_relaxed(&p->life_word) & LIFE_LEFT ||
+		    load_acquire(&p->claim) != claim)
+			return false;
+		if (i == 0)
+			(void)sys_futex_wait(&nobody, 0, 2000000);
+	}
+	return true;
+}
+
 bool life_is_dead(const struct registry *r, const struct life_self *self,
 		  uint32_t slot, uint64_t claim)
 {
@@ -481,7 +555,7 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 	case PROC_LIVE:
 		/* Numbers of another pid namespace mean nothing here. */
 		if (load_relaxed(&p->pid_ns) != self->pid_ns)
-			return false;
+			return marked_for_good(p, claim);
 		born = load_relaxed(&p->born);
 		if (load_relaxed(&p->time_ns) != self->time_ns)
 			born = UINT64_MAX;

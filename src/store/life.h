@@ -20,6 +20,10 @@
 #include "base/sys.h"
 #include "store/registry.h"
 
+/* Bits of layout_proc.life_word. */
+#define LIFE_WHICH 1u
+#define LIFE_LEFT  2u
+
 /* What this process is: filled by life_self() anew in every process. */
 struct life_self {
 	int pid;
@@ -39,7 +43,7 @@ int life_renew(struct layout_proc *p);
 
 static inline bool life_marked(const struct layout_proc *p)
 {
-	uint32_t which = load_relaxed(&p->life_word) & 1;
+	uint32_t which = load_relaxed(&p->life_word) & LIFE_WHICH;
 	const uint32_t *word = (const uint32_t *)p->life + which;
 
 	return load_acquire(word) & FUTEX_OWNER_DIED;

@@ -16,19 +16,29 @@ static bool capable(unsigned cap)
 
 static bool in_group(const struct layout_segment *s)
 {
-	gid_t groups[256], gid = sys_getegid();
+	gid_t some[64], *groups = some, gid = sys_getegid();
+	size_t size = sizeof(some);
+	bool found = false;
 	int n;
 
 	if (gid == s->cgid || gid == s->gid)
 		return true;
 
-	/* The kernel has no way to ask for a part of the list: past 256
-	 * groups the answer is no, which only ever refuses too much. */
-	n = sys_getgroups((int)(sizeof(groups) / sizeof(groups[0])), groups);
-	for (int i = 0; i < n; i++)
-		if (groups[i] == s->cgid || groups[i] == s->gid)
-			return true;
-	return false;
+	/* Up to 65536 of them: more than fit on a stack that is not ours. */
+	n = sys_getgroups(0, NULL);
+	if (n > (int)(sizeof(some) / sizeof(some[0]))) {
+		size = (size_t)n * sizeof(gid_t);
+		groups = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (sys_failed(groups))
+			return false;
+	}
+	n = sys_getgroups((int)(size / sizeof(gid_t)), groups);
+	for (int i = 0; i < n && !found; i++)
+		found = groups[i] == s->cgid || groups[i] == s->gid;
+	if (groups != some)
+		(void)sys_munmap(groups, size);
+	return found;
 }
 
 int perm_check(const struct layout_segment *s, unsigned want)

@@ -35,8 +35,7 @@ int procs_be_born(struct registry *r, const struct life_self *self,
  * In the parent, after fork(): the child is process 'pid', or 0 when that is
  * not known here. From now on it is a child that must be found by itself.
  */
-void procs_forked(struct registry *r, const struct procs_child *child,
-		  int pid);
+void procs_forked(struct registry *r, const struct procs_child *child, int pid);
 
 /*
  * Its owner was found dead when its claim was 'claim'. Look again, and see to

@@ -301,8 +301,10 @@ out:
 /* Remove the segment files of an older boot, then its registry. */
 static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 {
-	char buf[2048];
+	_Alignas(8) char buf[2048];
+	char prefix[32];
 	struct sys_stat st;
+	struct text t;
 	long n;
 	int list, r;
 
@@ -313,6 +315,11 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	if (r < 0 || st.ino != ino)
 		return 0; /* somebody else has done it */
 
+	/* "seg.<uid>.", as our registry's own name ends */
+	text_init(&t, prefix, sizeof(prefix));
+	text_str(&t, "seg");
+	text_str(&t, strchr(name, '.'));
+	text_str(&t, ".");
 	list = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (list < 0)
 		return list;
@@ -325,7 +332,7 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 				char name[];
 			} *d = (void *)(buf + at);
 
-			if (strncmp(d->name, "seg-", 4) == 0)
+			if (strncmp(d->name, prefix, t.used) == 0)
 				(void)sys_unlinkat(dir, d->name, 0);
 			at += d->length;
 		}

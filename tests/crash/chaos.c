@@ -197,7 +197,7 @@ static unsigned long files_in_dir(void)
 	DIR *list = opendir(dir);
 
 	while (list && (d = readdir(list)))
-		n += strncmp(d->d_name, "seg-", 4) == 0;
+		n += strncmp(d->d_name, "seg.", 4) == 0;
 	if (list)
 		closedir(list);
 	return n;

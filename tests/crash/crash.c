@@ -264,7 +264,7 @@ static void check_directory(ushm_space *sp, uint32_t nsegments)
 	DIR *list = opendir(dir);
 
 	while (list && (d = readdir(list))) {
-		if (strncmp(d->d_name, "seg-", 4) == 0)
+		if (strncmp(d->d_name, "seg.", 4) == 0)
 			files++;
 		else if (d->d_name[0] != '.' &&
 			 strncmp(d->d_name, "registry.", 9) != 0)
@@ -277,7 +277,8 @@ static void check_directory(ushm_space *sp, uint32_t nsegments)
 	if (files != nsegments)
 		fail("files in the directory", files, nsegments);
 	while (ushm_next(sp, &cursor, &seg) == 1) {
-		snprintf(path, sizeof(path), "%s/seg-%d", dir, seg.id);
+		snprintf(path, sizeof(path), "%s/seg.%u.%d", dir, geteuid(),
+			 seg.id);
 		if (access(path, F_OK) < 0)
 			fail("a segment has no file", seg.id, errno);
 	}
