@@ -325,12 +325,7 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 		return list;
 	while ((n = sys_getdents(list, buf, sizeof(buf))) > 0) {
 		for (long at = 0; at < n;) {
-			struct {
-				uint64_t ino, off;
-				uint16_t length;
-				unsigned char type;
-				char name[];
-			} *d = (void *)(buf + at);
+			const struct sys_dirent *d = (void *)(buf + at);
 
 			if (strncmp(d->name, prefix, t.used) == 0)
 				(void)sys_unlinkat(dir, d->name, 0);
