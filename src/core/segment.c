@@ -146,6 +146,8 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 			 (shmflg & SHM_NORESERVE ? SEG_NORESERVE : 0),
 		.size = size,
 		.cpid = sp->self.pid,
+		.creator = (uint32_t)sys_gettid(),
+		.created = life_clock(),
 	};
 	uint64_t pages = pages_of(size), total;
 	int err, take;

@@ -205,6 +205,7 @@ static void header_fill(struct layout_header *h, uint32_t uid,
 	h->shmmax = unlimited;
 	h->shmall = unlimited;
 	h->shmmni = g->segments.capacity;
+	h->next_id = -1;
 	h->next_attach = 1;
 }
 
