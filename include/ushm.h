@@ -189,6 +189,24 @@ struct ushm_info {
 
 USHM_API int ushm_info(ushm_space *space, struct ushm_info *ret);
 
+/* The limits and switches of a namespace: proc_sys_kernel(5), shm*. */
+enum ushm_limit {
+	USHM_SHMMAX, /* bytes of a segment */
+	USHM_SHMALL, /* pages of all segments */
+	USHM_SHMMNI, /* segments; at most what the namespace was made for */
+	USHM_SHM_NEXT_ID, /* the id of the next segment; UINT64_MAX: any */
+	USHM_SHM_RMID_FORCED, /* 1: segments go with their last user */
+};
+
+/*
+ * Read or change one. They hold for the namespace as long as it exists.
+ * -EINVAL: no such limit, or a value that Linux would refuse too.
+ */
+USHM_API int ushm_limit_get(ushm_space *space, enum ushm_limit which,
+			    uint64_t *ret_value);
+USHM_API int ushm_limit_set(ushm_space *space, enum ushm_limit which,
+			    uint64_t value);
+
 /*
  * Write the text of /proc/sysvipc/shm for this namespace to descriptor 'fd'
  * (proc_sysvipc(5), byte by byte as Linux does). 0 or a negative errno.

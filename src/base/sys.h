@@ -318,6 +318,14 @@ static inline int sys_memfd_create(const char *name, unsigned flags)
 	return (int)SYS3(SYS_memfd_create, name, flags, 0);
 }
 
+/* An entry as sys_getdents() stores it: linux_dirent64. */
+struct sys_dirent {
+	uint64_t ino, off;
+	uint16_t length; /* of this entry */
+	unsigned char type;
+	char name[];
+};
+
 static inline long sys_getdents(int fd, void *buf, size_t size)
 {
 	return SYS3(SYS_getdents64, fd, buf, size);

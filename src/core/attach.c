@@ -17,6 +17,7 @@
 
 #include "base/signals.h"
 #include "base/step.h"
+#include "core/limits.h"
 #include "core/process.h"
 #include "store/perm.h"
 
@@ -366,6 +367,8 @@ int attach_segment(struct space *sp, int id, uintptr_t addr, int flags,
 		return r;
 	r = attach_entered(sp, registry_index(&sp->reg, id), &s, addr, fixed,
 			   flags, ret_addr);
+	if (r < 0)
+		limits_attach_failed(sp, registry_index(&sp->reg, id), s.seq);
 	space_leave(sp, &e);
 	return r;
 }

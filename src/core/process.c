@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/shm.h>
 
+#include "base/procfs.h"
 #include "base/signals.h"
 #include "base/step.h"
 
@@ -157,8 +158,9 @@ static bool is_handle(const struct space *sp, uint64_t addr)
 }
 
 /* One line of /proc/self/maps: record it if it is a piece of a segment. */
-static void adopt_line(struct space *sp, const char *s, const char *end)
+static int adopt_line(void *arg, const char *s, const char *end)
 {
+	struct space *sp = arg;
 	struct ledger_event e = { sp->self.pid, sys_now() };
 	struct registry *r = &sp->reg;
 	struct ledger_piece piece = { 0 };
@@ -172,22 +174,22 @@ static void adopt_line(struct space *sp, const char *s, const char *end)
 	/* start-stop perms offset dev inode path */
 	if (!text_parse(&s, end, 16, &piece.addr) || s++ >= end ||
 	    !text_parse(&s, end, 16, &stop) || end - s < 6)
-		return;
+		return 0;
 	writable = s[2] == 'w';
 	executable = s[3] == 'x';
 	s += 6;
 	if (!text_parse(&s, end, 16, &piece.offset))
-		return;
+		return 0;
 	path = memchr(s, '/', (size_t)(end - s));
 	if (!path || (size_t)(end - path) <= dir + 5 ||
 	    memcmp(path, sp->dir, dir) != 0 ||
 	    memcmp(path + dir, "/seg.", 5) != 0)
-		return;
+		return 0;
 	path += dir + 5;
 	if (!text_parse(&path, end, 10, &uid) || uid != r->uid ||
 	    path++ >= end || !text_parse(&path, end, 10, &id) ||
 	    id > INT32_MAX || is_handle(sp, piece.addr))
-		return;
+		return 0;
 
 	piece.length = stop - piece.addr;
 	piece.flags = (writable ? 0 : SHM_RDONLY) | (executable ? SHM_EXEC : 0);
@@ -206,36 +208,8 @@ static void adopt_line(struct space *sp, const char *s, const char *end)
 			undo_rollback(r);
 		space_unlock(sp);
 		if (ret != -EAGAIN || space_grow(sp, &r->h->attaches) < 0)
-			return;
+			return 0;
 	}
-}
-
-/* Record what is mapped here but was recorded for our parent only. */
-static void adopt_mappings(struct space *sp)
-{
-	char buf[4096];
-	size_t have = 0;
-	long n;
-	int fd;
-
-	fd = sys_openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	while ((n = sys_read(fd, buf + have, sizeof(buf) - have)) > 0) {
-		size_t start = 0;
-		char *nl;
-
-		have += (size_t)n;
-		while ((nl = memchr(buf + start, '\n', have - start))) {
-			adopt_line(sp, buf + start, nl);
-			start = (size_t)(nl - buf) + 1;
-		}
-		if (start == 0 && have == sizeof(buf))
-			start = have; /* a path too long to be ours */
-		have -= start;
-		memmove(buf, buf + start, have);
-	}
-	(void)sys_close(fd);
 }
 
 /* This process is new: what it inherited is recorded elsewhere. */
@@ -260,7 +234,9 @@ static void be_born(struct space *sp)
 		       space_grow(sp, &sp->reg.h->procs) == 0);
 		if (ret == 0) {
 			sp->me = slot + 1;
-			adopt_mappings(sp);
+			/* What is mapped here but was recorded for our
+			 * parent only. */
+			(void)procfs_each_map(0, 0, adopt_line, sp);
 		}
 	}
 	sp->has_child = false;

@@ -146,6 +146,8 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 			 (shmflg & SHM_NORESERVE ? SEG_NORESERVE : 0),
 		.size = size,
 		.cpid = sp->self.pid,
+		.creator = (uint32_t)sys_gettid(),
+		.created = life_clock(),
 	};
 	uint64_t pages = pages_of(size), total;
 	int err, take;
@@ -173,8 +175,7 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 	err = space_path(sp, res.index, res.seq, path, sizeof(path));
 	if (err == 0)
 		err = sp->backing->create(path, file_size(size, n.flags),
-					  take || (n.flags & SEG_HUGE &&
-						   !(n.flags & SEG_NORESERVE)));
+					  take != 0);
 	if (err < 0) {
 		unreserve(sp, &res);
 		return err == -EACCES || err == -EPERM || err == -EROFS

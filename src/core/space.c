@@ -15,6 +15,7 @@
 
 #include "base/signals.h"
 #include "base/step.h"
+#include "core/limits.h"
 #include "core/process.h"
 
 #ifndef MADV_WIPEONFORK
@@ -441,6 +442,8 @@ int space_enter(struct space *sp, struct space_entry *e)
 	}
 	/* A new slot: what our own earlier programs left is in any slot. */
 	look_around(sp, ret == 1 ? UINT32_MAX / 2 : LOOK);
+	if (limits_forced(sp))
+		limits_sweep_orphans(sp);
 	return 0;
 }
 
@@ -477,8 +480,9 @@ void space_glance(struct space *sp)
 		from = 0;
 	if (used > GLANCE)
 		store_relaxed(&sp->look_from, from + GLANCE);
-	if (!procs_suspect(&sp->reg, from, GLANCE, &slot, &claim) ||
-	    slot + 1 == sp->me || asked_lately(sp, slot, claim))
+	if (!limits_forced(sp) &&
+	    (!procs_suspect(&sp->reg, from, GLANCE, &slot, &claim) ||
+	     slot + 1 == sp->me || asked_lately(sp, slot, claim)))
 		return;
 	if (space_enter(sp, &e) == 0)
 		space_leave(sp, &e);

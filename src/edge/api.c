@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "core/attach.h"
+#include "core/limits.h"
 #include "core/report.h"
 #include "core/segment.h"
 #include "edge/place.h"
+
+static_assert((int)USHM_SHM_RMID_FORCED == (int)LIMIT_RMID_FORCED, "limits");
 
 int ushm_open(const char *dir, unsigned flags,
 	      const struct ushm_options *options, ushm_space **ret_space,
@@ -185,6 +188,20 @@ int ushm_info(ushm_space *space, struct ushm_info *ret)
 		.attachments = load_relaxed(&h->nattaches),
 	};
 	return 0;
+}
+
+int ushm_limit_get(ushm_space *space, enum ushm_limit which,
+		   uint64_t *ret_value)
+{
+	if ((unsigned)which >= LIMITS)
+		return -EINVAL;
+	*ret_value = limits_get(&space->space, (enum limit)which);
+	return 0;
+}
+
+int ushm_limit_set(ushm_space *space, enum ushm_limit which, uint64_t value)
+{
+	return limits_set(&space->space, (enum limit)which, value);
 }
 
 int ushm_write_proc(ushm_space *space, int fd)

@@ -112,7 +112,9 @@ struct layout_segment {
 	uint32_t next_in_key;  /* hash chain, index + 1 */
 	uint32_t first_attach; /* list of its attachments, index + 1 */
 	uint32_t attaches;     /* their number, of dead processes too */
-	uint32_t unused[5];
+	uint32_t creator; /* the thread that made it, of process cpid ... */
+	uint64_t created; /* ... and when, as layout_proc.born */
+	uint32_t unused[2];
 };
 
 /* ----------------------------------------------------------- attachments */
@@ -192,10 +194,13 @@ struct layout_header {
 	/* Sequence number of the key table: odd while it changes. */
 	_Alignas(64) uint32_t key_guard;
 
-	/* Limits: shmget(2). */
+	/* Limits and switches: proc_sys_kernel(5). Atomic; see core/limits.c.
+	 */
 	_Alignas(64) uint64_t shmmax;
 	uint64_t shmall;
 	uint64_t shmmni;
+	int32_t next_id;      /* shm_next_id: -1, or the id that comes next */
+	uint32_t rmid_forced; /* shm_rmid_forced: 0 or 1 */
 
 	/* Identifiers: the kernel's cyclic allocation. */
 	uint32_t next_index;

@@ -268,7 +268,8 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		undo_set_i64(r, &s->dtime, e->now);
 		undo_set_i32(r, &s->lpid, e->pid);
 	}
-	if (s->attaches == 0 && s->state == SEG_LIVE && s->mode & SHM_DEST)
+	if (s->attaches == 0 && s->state == SEG_LIVE &&
+	    (s->mode & SHM_DEST || r->h->rmid_forced))
 		segments_doom(r, a->segment, me);
 }
 

@@ -14,12 +14,10 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-#define TICKS	     100      /* USER_HZ: the unit of times in /proc */
+#include "base/procfs.h"
+
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
 #define FOUND_CHILD  1u /* in layout_proc.forking: no claim looks like that */
-#define PF_EXITING                                                 \
-	0x4u /* /proc/pid/stat, field 9: the task has begun to end \
-	      */
 
 /* ------------------------------------------------------------- own words */
 
@@ -162,83 +160,7 @@ int life_renew(struct layout_proc *p)
 	return -r;
 }
 
-/* ----------------------------------------------------------------- /proc */
-
-/* "/proc/<pid><rest>" or "/proc/<pid>/task/<tid><rest>" */
-static void proc_path(char *buf, size_t size, int pid, int tid,
-		      const char *rest)
-{
-	struct text t;
-
-	text_init(&t, buf, size);
-	text_str(&t, "/proc/");
-	text_uint(&t, (uint64_t)pid, 10, 0, ' ');
-	if (tid) {
-		text_str(&t, "/task/");
-		text_uint(&t, (uint64_t)tid, 10, 0, ' ');
-	}
-	text_str(&t, rest);
-}
-
-static long read_file(const char *path, char *buf, size_t size)
-{
-	int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	long n;
-
-	if (fd < 0)
-		return fd;
-	n = sys_read(fd, buf, size - 1);
-	(void)sys_close(fd);
-	if (n >= 0)
-		buf[n] = '\0';
-	return n;
-}
-
-struct task_stat {
-	char state;
-	int ppid;
-	uint32_t flags;
-	uint64_t start_time;
-};
-
-/* 0, -ENOENT when there is no such task, or another error. */
-static int task_read(int pid, int tid, struct task_stat *ret)
-{
-	char path[64], buf[1024];
-	const char *p, *end;
-	uint64_t value;
-	long n;
-
-	proc_path(path, sizeof(path), pid, tid, "/stat");
-	n = read_file(path, buf, sizeof(buf));
-	if (n == -ESRCH)
-		return -ENOENT;
-	if (n < 0)
-		return (int)n;
-
-	/* The name in parentheses may hold anything: start behind it. */
-	end = buf + n;
-	p = memrchr(buf, ')', (size_t)n);
-	if (!p || end - p < 4)
-		return -EIO;
-	p += 2;
-	ret->state = *p++;
-	for (int field = 4; field <= 22; field++) {
-		if (p < end && *p == ' ')
-			p++;
-		if (p < end && *p == '-')
-			p++;
-		if (!text_parse(&p, end, 10, &value))
-			return -EIO;
-		if (field == 4)
-			ret->ppid = (int)value;
-		else if (field == 9)
-			ret->flags = (uint32_t)value;
-		else if (field == 22)
-			ret->start_time = value;
-	}
-	return 0;
-}
+/* ------------------------------------------------------------ ourselves */
 
 uint64_t life_clock(void)
 {
@@ -246,8 +168,8 @@ uint64_t life_clock(void)
 
 	if (clock_gettime(CLOCK_BOOTTIME, &ts) < 0)
 		return UINT64_MAX;
-	return (uint64_t)ts.tv_sec * TICKS +
-	       (uint64_t)ts.tv_nsec / (1000000000 / TICKS) + 1;
+	return (uint64_t)ts.tv_sec * PROCFS_TICKS +
+	       (uint64_t)ts.tv_nsec / (1000000000 / PROCFS_TICKS) + 1;
 }
 
 void life_self(struct life_self *ret)
@@ -271,149 +193,83 @@ void life_self(struct life_self *ret)
 	ret->image = (mix(random[0]) ^ mix(random[1] + 1)) | 1;
 }
 
-/*
- * A directory of numbers: calls 'each' until it returns non-zero, and returns
- * that, 0 at the end, or an error.
- */
-static int each_number(const char *path, int (*each)(void *arg, int number),
-		       void *arg)
-{
-	int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-			    0);
-	_Alignas(8) char buf[2048];
-	int r = 0;
-	long n;
-
-	if (fd < 0)
-		return fd;
-	while (r == 0 && (n = sys_getdents(fd, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n && r == 0;) {
-			struct {
-				uint64_t ino, off;
-				uint16_t length;
-				unsigned char type;
-				char name[];
-			} *d = (void *)(buf + at);
-			const char *s = d->name;
-			uint64_t value;
-
-			if (text_parse(&s, s + strlen(s), 10, &value) && !*s)
-				r = each(arg, (int)value);
-			at += d->length;
-		}
-	}
-	(void)sys_close(fd);
-	return r;
-}
+/* ------------------------------------------------------------- questions */
 
 struct live_task {
 	int pid, tid;
 };
 
-/* Stops at a task that may still run user code. */
+/* Stops at a thread that may still run user code. */
 static int task_lives(void *arg, int tid)
 {
 	struct live_task *t = arg;
-	struct task_stat st;
-	int r = task_read(t->pid, tid, &st);
+	struct procfs_task task;
+	int r = procfs_task(t->pid, tid, &task);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r == 0 &&
-	    (st.state == 'Z' || st.state == 'X' || st.flags & PF_EXITING))
+	if (r == -ENOENT || (r == 0 && task.exiting))
 		return 0;
 	t->tid = tid;
 	return 1;
 }
 
-/*
- * Does the task map this registry? 1 yes, 0 no, or an error. A line ends in
- * the path, and the fifth field is the inode.
- */
+struct map_search {
+	const struct registry *r;
+	char inode[32]; /* the fifth field of a line, with its blanks */
+};
+
+static int map_is_registry(void *arg, const char *line, const char *end)
+{
+	const struct map_search *m = arg;
+	size_t length = (size_t)(end - line);
+
+	return memmem(line, length, m->inode, strlen(m->inode)) &&
+	       memmem(line, length, m->r->name, strlen(m->r->name));
+}
+
+/* Does the thread map this registry? 1 yes, 0 no, or an error. */
 static int maps_registry(const struct registry *r, int pid, int tid)
 {
-	char path[64], want[64], buf[4096];
-	size_t keep = 0, want_length;
+	struct map_search m = { .r = r };
 	struct text t;
-	int fd, found = 0;
-	long n;
 
-	text_init(&t, want, sizeof(want));
+	text_init(&t, m.inode, sizeof(m.inode));
 	text_str(&t, " ");
 	text_uint(&t, r->ino, 10, 0, ' ');
 	text_str(&t, " ");
-	want_length = t.used;
-
-	proc_path(path, sizeof(path), pid, tid, "/maps");
-	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	while (!found &&
-	       (n = sys_read(fd, buf + keep, sizeof(buf) - keep)) > 0) {
-		size_t end = keep + (size_t)n, start = 0;
-
-		for (;;) {
-			char *nl = memchr(buf + start, '\n', end - start);
-			size_t length;
-
-			if (!nl)
-				break;
-			length = (size_t)(nl - (buf + start));
-			if (memmem(buf + start, length, want, want_length) &&
-			    memmem(buf + start, length, r->name,
-				   strlen(r->name))) {
-				found = 1;
-				break;
-			}
-			start += length + 1;
-		}
-		/* A line longer than the buffer cannot be ours to lose: its
-		 * path is cut, its inode stays in front. */
-		if (start == 0 && end == sizeof(buf))
-			start = end - want_length;
-		keep = end - start;
-		memmove(buf, buf + start, keep);
-	}
-	(void)sys_close(fd);
-	if (!found && n < 0)
-		return (int)n;
-	return found;
+	return procfs_each_map(pid, tid, map_is_registry, &m);
 }
 
-/* ------------------------------------------------------------- questions */
-
 /* The process 'pid': does it run, and run this program? */
-static bool process_gone(const struct registry *r, const struct life_self *self,
-			 int pid, uint64_t born, uint64_t image)
+static bool process_gone(const struct registry *reg,
+			 const struct life_self *self, int pid, uint64_t born,
+			 uint64_t image)
 {
-	struct live_task task = { .pid = pid };
-	struct task_stat st;
-	char path[64];
-	int found;
+	struct live_task live = { .pid = pid };
+	struct procfs_task task;
+	int r;
 
-	found = task_read(pid, 0, &st);
-	if (found == -ENOENT) {
+	r = procfs_task(pid, 0, &task);
+	if (r == -ENOENT) {
 		/* Gone, or there is no /proc: then ask the kernel. */
-		if (task_read(self->pid, 0, &st) == 0)
+		if (procfs_task(self->pid, 0, &task) == 0)
 			return true;
 		return sys_kill(pid, 0) == -ESRCH;
 	}
-	if (found < 0)
+	if (r < 0)
 		return false;
-	if (st.start_time > born)
+	if (task.start_time > born)
 		return true; /* the number was given to another since */
 
-	proc_path(path, sizeof(path), pid, 0, "/task");
-	found = each_number(path, task_lives, &task);
-	if (found == 0 || found == -ENOENT)
+	r = procfs_each(pid, task_lives, &live);
+	if (r == 0 || r == -ENOENT)
 		return true; /* every thread has stopped */
-	if (found < 0)
+	if (r < 0)
 		return false;
 
 	/* A thread that locked the word is gone, or it called execve(). */
 	if (pid == self->pid)
 		return image && image != self->image;
-	return maps_registry(r, pid, task.tid) == 0;
+	return maps_registry(reg, pid, live.tid) == 0;
 }
 
 struct child_search {
@@ -442,20 +298,28 @@ static bool has_slot(const struct registry *r, int pid)
 
 /*
  * Stops at a process that may be the child: it began after the fork did, maps
- * the registry, and has no slot in it. The cheap questions come first.
+ * the registry, and has no slot in it. The cheap questions come first. One
+ * whose maps cannot be read may be, if it is the parent's or began just then.
  */
 static int may_be_child(void *arg, int pid)
 {
 	struct child_search *s = arg;
-	struct task_stat st;
+	struct procfs_task task;
+	int maps;
 
-	if (task_read(pid, 0, &st) < 0 || st.state == 'Z' || st.state == 'X')
+	if (procfs_task(pid, 0, &task) < 0 || task.exiting)
 		return 0;
-	if (st.start_time + 2 < s->since)
+	if (task.start_time + 2 < s->since)
 		return 0;
-	if (s->parent && st.ppid != s->parent)
+	if (s->parent && task.ppid != s->parent)
 		return 0;
-	if (has_slot(s->r, pid) || maps_registry(s->r, pid, 0) != 1)
+	if (has_slot(s->r, pid))
+		return 0;
+	maps = maps_registry(s->r, pid, 0);
+	if (maps < 0)
+		maps = maps != -ENOENT && maps != -ESRCH &&
+		       (s->parent || task.start_time < s->since + PROCFS_TICKS);
+	if (!maps)
 		return 0;
 	s->found = pid;
 	return 1;
@@ -478,14 +342,14 @@ static bool unborn_is_dead(const struct registry *r,
 	struct child_search search = { .r = r };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
-	struct task_stat st;
+	struct procfs_task task;
 	bool orphan = true;
 
 	/* The parent knows its child's number: a child like any other. */
 	if (claim_pid(claim)) {
 		if (unborn_is_young(p) &&
-		    task_read(claim_pid(claim), 0, &st) == 0 &&
-		    st.state != 'Z' && st.state != 'X')
+		    procfs_task(claim_pid(claim), 0, &task) == 0 &&
+		    !task.exiting)
 			return false;
 		return process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	}
@@ -514,7 +378,7 @@ static bool unborn_is_dead(const struct registry *r,
 	if (load_acquire(&p->forking) == FOUND_CHILD &&
 	    may_be_child(&search, (int)load_relaxed(&p->parent_tid)))
 		return false;
-	if (each_number("/proc", may_be_child, &search) == 0)
+	if (procfs_each(0, may_be_child, &search) == 0)
 		return true;
 
 	/* There is one: the next who asks looks there first. Not if the slot

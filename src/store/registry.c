@@ -209,6 +209,7 @@ static void header_fill(struct layout_header *h, uint32_t uid,
 	h->shmmax = unlimited;
 	h->shmall = unlimited;
 	h->shmmni = g->segments.capacity;
+	h->next_id = -1;
 	h->next_attach = 1;
 }
 
@@ -329,12 +330,7 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 		return list;
 	while ((n = sys_getdents(list, buf, sizeof(buf))) > 0) {
 		for (long at = 0; at < n;) {
-			struct {
-				uint64_t ino, off;
-				uint16_t length;
-				unsigned char type;
-				char name[];
-			} *d = (void *)(buf + at);
+			const struct sys_dirent *d = (void *)(buf + at);
 
 			if (strncmp(d->name, prefix, t.used) == 0)
 				(void)sys_unlinkat(dir, d->name, 0);

@@ -157,17 +157,11 @@ static uint32_t bit_find_clear(const struct registry *r, uint32_t from,
 	return UINT32_MAX;
 }
 
-int segments_reserve(struct registry *r, uint32_t owner, uint64_t pages,
-		     struct segment_reservation *ret)
+/* Where the kernel's cyclic allocation goes on. UINT32_MAX: nowhere. */
+static uint32_t index_next(const struct registry *r)
 {
-	struct layout_header *h = r->h;
-	uint32_t cycle = h->in_use / 2 * 3 + h->in_use % 2, index, seq = h->seq;
-	struct layout_segment *s;
-
-	if (h->pages + pages < pages || h->pages + pages > h->shmall)
-		return -ENOSPC;
-	if (h->in_use >= h->shmmni)
-		return -ENOSPC;
+	const struct layout_header *h = r->h;
+	uint32_t cycle = h->in_use / 2 * 3 + h->in_use % 2, index;
 
 	if (cycle < MIN_CYCLE)
 		cycle = MIN_CYCLE;
@@ -178,23 +172,62 @@ int segments_reserve(struct registry *r, uint32_t owner, uint64_t pages,
 		index = bit_find_clear(r, 0, cycle);
 	if (index == UINT32_MAX) /* doomed ones hold it up */
 		index = bit_find_clear(r, 0, r->max_segments);
-	if (index == UINT32_MAX)
+	return index;
+}
+
+/* Choose the id of a new segment, and move on whatever chose it. */
+static int id_choose(struct registry *r, struct segment_reservation *res)
+{
+	struct layout_header *h = r->h;
+
+	res->before_next = h->next_index;
+	res->before_last = h->last_index;
+	res->before_seq = h->seq;
+	if (h->next_id >= 0) {
+		/* shm_next_id: that one, or the next free above it; the
+		 * cycle stays where it is. */
+		res->index = bit_find_clear(r, registry_index(r, h->next_id),
+					    r->max_segments);
+		res->seq = registry_seq(r, h->next_id);
+		undo_set_i32(r, &h->next_id, -1);
+		return res->index == UINT32_MAX ? -ENOSPC : 0;
+	}
+
+	res->index = index_next(r);
+	if (res->index == UINT32_MAX)
 		return -ENOSPC;
+	res->seq = h->seq;
+	if (res->index < h->last_index) { /* last_index is one more */
+		res->seq++;
+		if (res->seq >= (uint32_t)INT32_MAX >> r->seq_shift)
+			res->seq = 0;
+	}
+	undo_set32(r, &h->seq, res->seq);
+	undo_set32(r, &h->last_index, res->index + 1);
+	undo_set32(r, &h->next_index, res->index + 1);
+	return 0;
+}
+
+int segments_reserve(struct registry *r, uint32_t owner, uint64_t pages,
+		     struct segment_reservation *ret)
+{
+	struct layout_header *h = r->h;
+	struct layout_segment *s;
+	uint32_t index;
+	int err;
+
+	if (h->pages + pages < pages || h->pages + pages > h->shmall)
+		return -ENOSPC;
+	if (h->in_use >= h->shmmni)
+		return -ENOSPC;
+	err = id_choose(r, ret);
+	if (err < 0)
+		return err;
+	index = ret->index;
 	s = registry_segment(r, index);
 	if (!s)
 		return -EAGAIN;
 
-	if (index < h->last_index) { /* last_index is one more */
-		seq++;
-		if (seq >= (uint32_t)INT32_MAX >> r->seq_shift)
-			seq = 0;
-	}
-
-	*ret = (struct segment_reservation){ index, seq, h->next_index,
-					     h->last_index, h->seq };
-	undo_set32(r, &h->seq, seq);
-	undo_set32(r, &h->last_index, index + 1);
-	undo_set32(r, &h->next_index, index + 1);
 	undo_set64(r, &r->bitmap[index / 64],
 		   r->bitmap[index / 64] | UINT64_C(1) << index % 64);
 	if (h->segments.used <= index)
@@ -202,7 +235,7 @@ int segments_reserve(struct registry *r, uint32_t owner, uint64_t pages,
 	undo_set32(r, &h->in_use, h->in_use + 1);
 	undo_set64(r, &h->pages, h->pages + pages);
 	undo_set32(r, &h->unsettled, h->unsettled + 1);
-	undo_set32(r, &s->seq, seq);
+	undo_set32(r, &s->seq, ret->seq);
 	undo_set64(r, &s->pages, pages);
 	undo_set32(r, &s->owner, owner + 1);
 	undo_set32(r, &s->state, SEG_RESERVED);
@@ -245,6 +278,8 @@ void segments_publish(struct registry *r, uint32_t index,
 	undo_set_i32(r, &s->cpid, n->cpid);
 	undo_set_i32(r, &s->lpid, 0);
 	undo_set32(r, &s->flags, n->flags);
+	undo_set32(r, &s->creator, n->creator);
+	undo_set64(r, &s->created, n->created);
 	undo_set32(r, &s->owner, 0);
 	undo_set32(r, &s->state, SEG_LIVE);
 	undo_set32(r, &r->h->unsettled, r->h->unsettled - 1);

@@ -54,6 +54,8 @@ struct segment_new {
 	uint32_t mode, uid, gid, flags;
 	uint64_t size;
 	int32_t cpid;
+	uint32_t creator; /* its thread */
+	uint64_t created; /* life_clock() */
 	int64_t now;
 };
 

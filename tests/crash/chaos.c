@@ -306,8 +306,9 @@ static void round_of_chaos(unsigned seed, pid_t holder)
 	waitpid(watcher, &status, 0);
 	if (WIFEXITED(status))
 		failures++;
-	while (waitpid(-leader, &status, 0) > 0 || errno == EINTR)
-		;
+	do
+		errno = 0;
+	while (waitpid(-leader, &status, 0) > 0 || errno == EINTR);
 }
 
 int main(int argc, char **argv)

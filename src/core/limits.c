@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the limits in the registry's header.
+ *
+ * Invariant: with rmid_forced set, no segment stays that has neither an
+ * attachment nor a living creator; as with every death, it is found by the
+ * next call. Each limit is one word and changes by one store.
+ * Lock: the registry's for rmid_forced's effects; the words need none.
+ * Crash: a doomed segment is finished by whoever sweeps us.
+ */
+#include "core/limits.h"
+
+#include "base/procfs.h"
+#include "base/step.h"
+
+uint64_t limits_get(const struct space *sp, enum limit which)
+{
+	const struct layout_header *h = sp->reg.h;
+	int32_t next;
+
+	switch (which) {
+	case LIMIT_SHMMAX:
+		return load_relaxed(&h->shmmax);
+	case LIMIT_SHMALL:
+		return load_relaxed(&h->shmall);
+	case LIMIT_SHMMNI:
+		return load_relaxed(&h->shmmni);
+	case LIMIT_NEXT_ID:
+		next = load_relaxed(&h->next_id);
+		return next < 0 ? UINT64_MAX : (uint64_t)next;
+	case LIMIT_RMID_FORCED:
+		return load_relaxed(&h->rmid_forced);
+	default:
+		return 0;
+	}
+}
+
+int limits_set(struct space *sp, enum limit which, uint64_t value)
+{
+	struct layout_header *h = sp->reg.h;
+	struct space_entry e;
+
+	switch (which) {
+	case LIMIT_SHMMAX:
+		store_relaxed(&h->shmmax, value);
+		return 0;
+	case LIMIT_SHMALL:
+		store_relaxed(&h->shmall, value);
+		return 0;
+	case LIMIT_SHMMNI:
+		if (value > sp->reg.max_segments)
+			return -EINVAL;
+		store_relaxed(&h->shmmni, value);
+		return 0;
+	case LIMIT_NEXT_ID:
+		if (value > INT32_MAX)
+			return -EINVAL;
+		store_relaxed(&h->next_id, (int32_t)value);
+		return 0;
+	case LIMIT_RMID_FORCED:
+		if (value > 1)
+			return -EINVAL;
+		store_relaxed(&h->rmid_forced, (uint32_t)value);
+		/* Entering sweeps the orphans. */
+		if (value && space_enter(sp, &e) == 0)
+			space_leave(sp, &e);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* The thread that made it: as in the kernel, execve() does not end it. */
+static bool creator_lives(const struct layout_segment *s)
+{
+	struct procfs_task task;
+	int r = procfs_task(s->cpid, (int)s->creator, &task);
+
+	if (r == -ENOENT)
+		return false;
+	return r < 0 || (!task.exiting && task.start_time <= s->created);
+}
+
+static void doom_unattached(struct space *sp, uint32_t index, uint32_t seq)
+{
+	struct layout_segment *s = &sp->reg.segments[index];
+
+	space_lock(sp);
+	if (s->state == SEG_LIVE && s->seq == seq && s->attaches == 0 &&
+	    limits_forced(sp)) {
+		segments_doom(&sp->reg, index, space_slot(sp));
+		undo_commit(&sp->reg);
+		step("limits: orphan doomed");
+	}
+	space_unlock(sp);
+}
+
+void limits_sweep_orphans(struct space *sp)
+{
+	struct layout_segment s;
+	uint32_t index = 0;
+
+	while ((index = segments_next(&sp->reg, index)) != UINT32_MAX) {
+		if (segments_read(&sp->reg, index, &s) == 0 &&
+		    s.state == SEG_LIVE && s.attaches == 0 &&
+		    !creator_lives(&s))
+			doom_unattached(sp, index, s.seq);
+		index++;
+	}
+}
+
+void limits_attach_failed(struct space *sp, uint32_t index, uint32_t seq)
+{
+	if (limits_forced(sp))
+		doom_unattached(sp, index, seq);
+}
