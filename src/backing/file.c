@@ -109,7 +109,8 @@ static int file_open(const char *path, int flags, struct sys_stat *ret)
 /* An address range aligned for huge pages, with the file mapped into it. */
 static void *map_huge(int fd, uint64_t size, int prot, int flags)
 {
-	size_t room = (size_t)(size + BACKING_HUGE_SIZE);
+	const uintptr_t huge = BACKING_HUGE_SIZE;
+	size_t room = (size_t)size + huge;
 	char *base, *at;
 	void *p;
 
@@ -117,8 +118,7 @@ static void *map_huge(int fd, uint64_t size, int prot, int flags)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_failed(base))
 		return base;
-	at = (char *)(((uintptr_t)base + BACKING_HUGE_SIZE - 1) &
-		      ~(uintptr_t)(BACKING_HUGE_SIZE - 1));
+	at = (char *)(((uintptr_t)base + huge - 1) & ~(huge - 1));
 	p = sys_mmap(at, (size_t)size, prot, flags | MAP_FIXED, fd, 0);
 	if (at > base)
 		(void)sys_munmap(base, (size_t)(at - base));

@@ -22,24 +22,35 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "base/user.h"
 #include "core/attach.h"
 #include "core/process.h"
+#include "edge/ipc.h"
 #include "edge/procfile.h"
+
+/* To musl's headers these are other words for the plain names. */
+#undef mmap64
+#undef open64
+#undef openat64
+#undef fopen64
 
 #define EXPORT(name) __asm__(#name) __attribute__((visibility("default"), used))
 
-/* The next definition of a name, found once. */
-#define NEXT(type, name)                                     \
-	static type *next_##name;                            \
-	static type *real_##name(void)                       \
-	{                                                    \
-		type *f = load_relaxed(&next_##name);        \
-                                                             \
-		if (!f) {                                    \
-			f = (type *)dlsym(RTLD_NEXT, #name); \
-			store_relaxed(&next_##name, f);      \
-		}                                            \
-		return f;                                    \
+/* The next definition of a name, found once; else that of another name. */
+#define NEXT(type, name) NEXT_OR(type, name, name)
+#define NEXT_OR(type, name, other)                                    \
+	static type *next_##name;                                     \
+	static type *real_##name(void)                                \
+	{                                                             \
+		type *f = load_relaxed(&next_##name);                 \
+                                                                      \
+		if (!f) {                                             \
+			f = (type *)dlsym(RTLD_NEXT, #name);          \
+			if (!f)                                       \
+				f = (type *)dlsym(RTLD_NEXT, #other); \
+			store_relaxed(&next_##name, f);               \
+		}                                                     \
+		return f;                                             \
 	}
 
 static void *result(void *p)
@@ -93,10 +104,8 @@ NEXT(syscall_fn, syscall)
 static bool forks(long n, long a, long b)
 {
 	switch (n) {
-#ifdef SYS_fork
 	case SYS_fork:
 		return true;
-#endif
 	case SYS_clone:
 		return !(a & CLONE_VM) && !b;
 	default:
@@ -115,12 +124,38 @@ __attribute__((noinline)) static long fork_by_number(long n, long a, long b,
 	return pid < 0 ? (long)result((void *)pid) : pid;
 }
 
+/* The meaning of the arguments is that of ipc/syscall.c in the kernel. */
+static long ipc_by_number(long call, long first, long second, long third,
+			  long ptr)
+{
+	void *p;
+	int r;
+
+	switch (IPC_CALL(call)) {
+	case IPC_CALL_SHMGET:
+		return ushm_shmget((key_t)first, (size_t)second, (int)third);
+	case IPC_CALL_SHMDT:
+		return ushm_shmdt((const void *)ptr);
+	case IPC_CALL_SHMCTL:
+		/* Nobody uses the old structures; EINVAL is what they get. */
+		if (!(second & IPC_CMD_64) && ipc_has_buffer(second))
+			return (long)result((void *)-EINVAL);
+		return ushm_shmctl((int)first, (int)second & ~IPC_CMD_64,
+				   (struct shmid_ds *)ptr);
+	default:
+		p = ushm_shmat((int)first, (const void *)ptr, (int)second);
+		if (p == MAP_FAILED)
+			return -1;
+		r = user_write((void *)third, &p, sizeof(p));
+		return r < 0 ? (long)result((void *)(intptr_t)r) : 0;
+	}
+}
+
 long pre_syscall(long n, long a, long b, long c, long d, long e, long f)
 {
 	if (forks(n, a, b))
 		return fork_by_number(n, a, b, c, d, e);
 	switch (n) {
-#ifdef SYS_shmget
 	case SYS_shmget:
 		return ushm_shmget((key_t)a, (size_t)b, (int)c);
 	case SYS_shmat:
@@ -129,7 +164,10 @@ long pre_syscall(long n, long a, long b, long c, long d, long e, long f)
 		return ushm_shmdt((const void *)a);
 	case SYS_shmctl:
 		return ushm_shmctl((int)a, (int)b, (struct shmid_ds *)c);
-#endif
+	case SYS_ipc:
+		if (ipc_is_memory(a))
+			return ipc_by_number(a, b, c, d, e);
+		return real_syscall()(n, a, b, c, d, e, f);
 	default:
 		return real_syscall()(n, a, b, c, d, e, f);
 	}
@@ -305,9 +343,9 @@ typedef int open_2_fn(const char *path, int flags);
 typedef int openat_2_fn(int dir, const char *path, int flags);
 typedef FILE *fopen_fn(const char *path, const char *mode);
 
-#define WRAP_OPEN(name)                                            \
+#define WRAP_OPEN(name, other)                                     \
 	open_fn pre_##name EXPORT(name);                           \
-	NEXT(open_fn, name)                                        \
+	NEXT_OR(open_fn, name, other)                              \
 	int pre_##name(const char *path, int flags, unsigned mode) \
 	{                                                          \
 		int which = procfile_find(AT_FDCWD, path);         \
@@ -317,9 +355,9 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 		return real_##name()(path, flags, mode);           \
 	}
 
-#define WRAP_OPENAT(name)                                                   \
+#define WRAP_OPENAT(name, other)                                            \
 	openat_fn pre_##name EXPORT(name);                                  \
-	NEXT(openat_fn, name)                                               \
+	NEXT_OR(openat_fn, name, other)                                     \
 	int pre_##name(int dir, const char *path, int flags, unsigned mode) \
 	{                                                                   \
 		int which = procfile_find(dir, path);                       \
@@ -353,9 +391,9 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 		return real_##name()(dir, path, flags);      \
 	}
 
-#define WRAP_FOPEN(name)                                     \
+#define WRAP_FOPEN(name, other)                              \
 	fopen_fn pre_##name EXPORT(name);                    \
-	NEXT(fopen_fn, name)                                 \
+	NEXT_OR(fopen_fn, name, other)                       \
 	FILE *pre_##name(const char *path, const char *mode) \
 	{                                                    \
 		int which = procfile_find(AT_FDCWD, path);   \
@@ -407,16 +445,17 @@ int pre_fclose(FILE *f)
 	return r;
 }
 
-WRAP_OPEN(open)
-WRAP_OPEN(open64)
-WRAP_OPENAT(openat)
-WRAP_OPENAT(openat64)
+/* The names with 64 are missing where off_t never had but 64 bits. */
+WRAP_OPEN(open, open)
+WRAP_OPEN(open64, open)
+WRAP_OPENAT(openat, openat)
+WRAP_OPENAT(openat64, openat)
 WRAP_OPEN_2(__open_2)
 WRAP_OPEN_2(__open64_2)
 WRAP_OPENAT_2(__openat_2)
 WRAP_OPENAT_2(__openat64_2)
-WRAP_FOPEN(fopen)
-WRAP_FOPEN(fopen64)
+WRAP_FOPEN(fopen, fopen)
+WRAP_FOPEN(fopen64, fopen)
 
 __attribute__((destructor)) static void last_settle(void)
 {

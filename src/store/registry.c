@@ -18,6 +18,10 @@
 #include "base/step.h"
 #include "base/sys.h"
 
+#ifndef RENAME_NOREPLACE /* musl */
+#define RENAME_NOREPLACE 1
+#endif
+
 #define TMPFS_TYPE 0x01021994u
 #define CHUNK	   16384u /* bytes made ready at a time, at least */
 

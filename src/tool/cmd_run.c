@@ -34,7 +34,7 @@ struct run {
 	const char *dir; /* --dir */
 	bool private, verbose, allow_native;
 	char **argv;
-	char library[PATH_MAX];
+	struct library library;
 	char private_dir[PATH_MAX];
 };
 
@@ -107,21 +107,60 @@ static int parse(struct run *run, int argc, char **argv)
 	return -1;
 }
 
+/*
+ * The library for programs of 'variant'. Returns -1 to go on, else the exit
+ * status.
+ */
+static int find_library(struct run *run, const char *variant)
+{
+	if (library_find(variant, &run->library) < 0) {
+		if (*variant && run->library.path[0])
+			return EXIT_NOT_RUN;
+		message_error("cannot find libushm-preload.so beside this "
+			      "program or in %s/ushm",
+			      USHM_LIBDIR);
+		return EXIT_OWN_FAILURE;
+	}
+
+	if (library_check_path(run->library.path) < 0) {
+		message_error(
+			"%s: LD_PRELOAD cannot hold a path with a blank, "
+			"a colon or a dollar sign; install ushm elsewhere",
+			run->library.path);
+		return EXIT_OWN_FAILURE;
+	}
+
+	return -1;
+}
+
 /* Returns -1 to go on, else the exit status. */
-static int judge(const struct run *run, bool *ret_preload)
+static int judge(struct run *run, bool *ret_preload)
 {
 	static struct target t;
+	int r;
 
 	target_judge(run->argv[0], &t);
 	*ret_preload = t.verdict != TARGET_OTHER_LIBC;
 
 	switch (t.verdict) {
 	case TARGET_FINE:
-		return -1;
+		r = find_library(run, t.variant);
+		if (r != EXIT_NOT_RUN)
+			return r;
+		if (!run->allow_native) {
+			message_error(
+				"%s needs %s, which is missing, so it would "
+				"use the kernel's System V shared memory. "
+				"Use --allow-native to run it anyway.",
+				t.path, run->library.path);
+			return EXIT_NOT_RUN;
+		}
+		*ret_preload = strcmp(t.variant, "musl") != 0;
+		return find_library(run, "");
 	case TARGET_NATIVE:
 	case TARGET_OTHER_LIBC:
 		if (run->allow_native)
-			return -1;
+			return find_library(run, "");
 		break;
 	case TARGET_ABSENT:
 	case TARGET_NOT_RUNNABLE:
@@ -132,32 +171,12 @@ static int judge(const struct run *run, bool *ret_preload)
 	return t.verdict == TARGET_ABSENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN;
 }
 
-static int find_library(struct run *run)
-{
-	if (library_find(run->library) < 0) {
-		message_error("cannot find libushm-preload.so beside this "
-			      "program or in %s/ushm",
-			      USHM_LIBDIR);
-		return -ENOENT;
-	}
-
-	if (library_check_path(run->library) < 0) {
-		message_error(
-			"%s: LD_PRELOAD cannot hold a path with a blank, "
-			"a colon or a dollar sign; install ushm elsewhere",
-			run->library);
-		return -EINVAL;
-	}
-
-	return 0;
-}
-
 static void describe(const struct run *run, const char *dir)
 {
 	char available[32], total[32];
 	struct statvfs fs;
 
-	message_note("library: %s", run->library);
+	message_note("library: %s", run->library.path);
 	message_note("directory: %s", dir);
 	if (statvfs(dir, &fs) < 0)
 		return;
@@ -197,7 +216,7 @@ static int prepare_environment(const struct run *run, bool preload)
 	int r = 0;
 
 	if (preload)
-		r = library_preload(run->library);
+		r = library_preload(run->library.preload);
 
 	/* UCX patches mmap and shmat in memory, behind the library's back. */
 	if (r == 0 && setenv("UCX_MEM_MMAP_HOOK_MODE", "none", 0) < 0)
@@ -233,8 +252,6 @@ int cmd_run(int argc, char **argv)
 	r = judge(&run, &preload);
 	if (r >= 0)
 		return r;
-	if (find_library(&run) < 0)
-		return EXIT_OWN_FAILURE;
 
 	if (run.private) {
 		private_sweep();

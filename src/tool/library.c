@@ -5,8 +5,9 @@
  * The tool works from a build directory, from an installation and from an
  * installation that was moved elsewhere as a whole, so it starts from its own
  * path. Beside several architectures' libraries it takes the one that is of
- * its own machine.
+ * its own machine; those for other programs have directories beside that one.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -20,6 +21,7 @@
 #include "tool/library.h"
 
 #define NAME "libushm-preload.so"
+#define ANY  "/any/$LIB/" /* every dynamic linker makes its own of it */
 
 static bool is_library(const char *path)
 {
@@ -66,7 +68,7 @@ static void quote(const char *text, char *buf, size_t len)
 	buf[n] = '\0';
 }
 
-int library_find(char ret_path[PATH_MAX])
+static int find_main(char ret_path[PATH_MAX])
 {
 	static const char *const places[] = {
 		"/" NAME,
@@ -99,29 +101,62 @@ int library_find(char ret_path[PATH_MAX])
 	return take(pattern, ret_path) ? 0 : -ENOENT;
 }
 
+/* A library that the dynamic linker of this program loads by that name? */
+static bool can_load(const char *preload)
+{
+	void *handle = dlopen(preload, RTLD_LAZY | RTLD_LOCAL);
+
+	if (handle)
+		dlclose(handle);
+
+	return handle;
+}
+
+int library_find(const char *variant, struct library *ret)
+{
+	char dir[PATH_MAX];
+	int n;
+
+	ret->path[0] = '\0';
+	if (find_main(dir) < 0)
+		return -ENOENT;
+	*strrchr(dir, '/') = '\0';
+
+	n = snprintf(ret->path, sizeof(ret->path), "%s/%s%s" NAME, dir, variant,
+		     *variant ? "/" : "");
+	if (n >= (int)sizeof(ret->path) || access(ret->path, R_OK) < 0)
+		return -ENOENT;
+
+	n = snprintf(ret->preload, sizeof(ret->preload), "%s" ANY NAME, dir);
+	if (n >= (int)sizeof(ret->preload) || !can_load(ret->preload))
+		strcpy(ret->preload, ret->path);
+
+	return 0;
+}
+
 int library_check_path(const char *path)
 {
 	/* Blanks and colons separate entries; $ORIGIN and the like expand. */
 	return path[strcspn(path, " \t\n:$")] ? -EINVAL : 0;
 }
 
-int library_preload(const char *path)
+int library_preload(const char *preload)
 {
 	const char *old = getenv("LD_PRELOAD");
-	size_t len = strlen(path);
+	size_t len = strlen(preload);
 	char *value;
 	int r = 0;
 
 	if (!old || old[strspn(old, " :")] == '\0')
-		return setenv("LD_PRELOAD", path, 1) < 0 ? -ENOMEM : 0;
+		return setenv("LD_PRELOAD", preload, 1) < 0 ? -ENOMEM : 0;
 
 	for (const char *at = old; *at; at += strcspn(at, " :")) {
 		at += strspn(at, " :");
-		if (strcspn(at, " :") == len && strncmp(at, path, len) == 0)
+		if (strcspn(at, " :") == len && strncmp(at, preload, len) == 0)
 			return 0;
 	}
 
-	if (asprintf(&value, "%s:%s", path, old) < 0)
+	if (asprintf(&value, "%s:%s", preload, old) < 0)
 		return -ENOMEM;
 	if (setenv("LD_PRELOAD", value, 1) < 0)
 		r = -ENOMEM;

@@ -4,20 +4,29 @@
 
 #include <limits.h>
 
+struct library {
+	char path[PATH_MAX];	/* of libushm-preload.so, absolute */
+	char preload[PATH_MAX]; /* what goes into LD_PRELOAD for it */
+};
+
 /*
- * The absolute path of libushm-preload.so: beside this program, in the lib
- * directory that belongs to it, or where it was configured to be installed.
- * Returns 0, or -ENOENT.
+ * Find libushm-preload.so: beside this program, in the lib directory that
+ * belongs to it, or where it was configured to be installed; that of a
+ * 'variant' lies in the directory of that name beside it. 'preload' leads
+ * programs of other variants to theirs where it can: doc/abi.md.
+ *
+ * Returns 0; -ENOENT, then 'path' is where the variant is missing, or "" if
+ * there is not even the main one.
  */
-int library_find(char ret_path[PATH_MAX]);
+int library_find(const char *variant, struct library *ret);
 
 /* Can LD_PRELOAD hold this path? Returns 0 or -EINVAL. */
 int library_check_path(const char *path);
 
 /*
- * Put the library in front of $LD_PRELOAD, unless it is in there already.
+ * Put 'preload' in front of $LD_PRELOAD, unless it is in there already.
  * Returns 0 or -ENOMEM.
  */
-int library_preload(const char *path);
+int library_preload(const char *preload);
 
 #endif

@@ -219,6 +219,24 @@ static bool is_own_linker(int fd, const struct elf_image *self)
 	       a.st_ino == b.st_ino;
 }
 
+/* Which build of the library fits a program, or NULL if none can. */
+static const char *find_variant(const struct elf_image *im,
+				const struct elf_image *self)
+{
+	enum elf_libc libc = elf_libc(im), own = elf_libc(self);
+
+	if (libc == ELF_LIBC_UNKNOWN || own == ELF_LIBC_UNKNOWN)
+		libc = own;
+	if (elf_same_machine(im, self) && libc == own)
+		return "";
+	if (elf_same_machine(im, self) && libc == ELF_LIBC_MUSL)
+		return "musl";
+	if (self->machine == EM_X86_64 && im->machine == EM_386 && libc == own)
+		return "m32";
+
+	return NULL;
+}
+
 static void judge_elf(struct target *t, int fd, const char *path,
 		      const struct elf_image *im)
 {
@@ -238,15 +256,6 @@ static void judge_elf(struct target *t, int fd, const char *path,
 
 	if (elf_read_self(&self) < 0)
 		return;
-	if (!elf_same_machine(im, &self)) {
-		verdict(t, TARGET_NATIVE,
-			"%s is a program for %s, but ushm's library is for %s, "
-			"%s",
-			path, elf_machine_name(im, theirs, sizeof(theirs)),
-			elf_machine_name(&self, ours, sizeof(ours)), instead);
-		return;
-	}
-
 	if (im->kind == ELF_KIND_STATIC && !is_own_linker(fd, &self)) {
 		verdict(t, TARGET_NATIVE,
 			"%s is statically linked; no dynamic linker reads "
@@ -255,14 +264,21 @@ static void judge_elf(struct target *t, int fd, const char *path,
 		return;
 	}
 
+	t->variant = find_variant(im, &self);
 	libc = elf_libc(im);
 	own = elf_libc(&self);
-	if (im->kind == ELF_KIND_DYNAMIC && self.kind == ELF_KIND_DYNAMIC &&
-	    libc != own && libc != ELF_LIBC_UNKNOWN &&
-	    own != ELF_LIBC_UNKNOWN) {
+	if (!t->variant && libc != own && libc != ELF_LIBC_UNKNOWN) {
 		verdict(t, TARGET_OTHER_LIBC,
 			"%s uses %s, but ushm's library was built for %s, %s",
 			path, elf_libc_name(libc), elf_libc_name(own), instead);
+		return;
+	}
+	if (!t->variant) {
+		verdict(t, TARGET_NATIVE,
+			"%s is a program for %s, but ushm's library is for %s, "
+			"%s",
+			path, elf_machine_name(im, theirs, sizeof(theirs)),
+			elf_machine_name(&self, ours, sizeof(ours)), instead);
 		return;
 	}
 
@@ -381,6 +397,7 @@ void target_judge(const char *command, struct target *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->verdict = TARGET_FINE;
+	ret->variant = "";
 
 	error = look_up(command, ret->path, sizeof(ret->path));
 	if (error)

@@ -5,8 +5,8 @@
 #include <limits.h>
 
 enum target_verdict {
-	TARGET_FINE,	     /* the preload library will be loaded into it */
-	TARGET_ABSENT,	     /* there is no such program: exit 127 */
+	TARGET_FINE,   /* 'variant' of the library can be loaded into it */
+	TARGET_ABSENT, /* there is no such program: exit 127 */
 	TARGET_NOT_RUNNABLE, /* execve(2) would fail: exit 126 */
 	TARGET_NATIVE,	     /* it would run, without the library: exit 126 */
 	TARGET_OTHER_LIBC, /* the same; and its loader trips over the library */
@@ -14,6 +14,11 @@ enum target_verdict {
 
 struct target {
 	enum target_verdict verdict;
+	/*
+	 * The build of the library that it needs: "" for the main one, or a
+	 * name of cmake/variants.cmake. Whether there is one is not known here.
+	 */
+	const char *variant;
 	char path[PATH_MAX];	/* the file that was found */
 	char why[3 * PATH_MAX]; /* one line, unless the verdict is FINE */
 };

@@ -525,3 +525,35 @@ CASE("C91", calls_through_pointers_are_the_same_calls)
 	CHECK_EQ(dt(p), 0);
 	CHECK_EQ(ctl(id, IPC_RMID, NULL), 0);
 }
+
+#ifndef SYS_ipc
+#define SYS_ipc 0
+#endif
+
+/* ipc(2): how 32-bit libraries of x86 make the calls. */
+CASE_IF("C91", NEEDS_RAW, calls_by_the_number_of_ipc_are_the_same_calls)
+{
+	enum { SHMAT = 21, SHMDT, SHMGET, SHMCTL, NEW = 0x100 };
+	struct shmid_ds ds;
+	char *p;
+	int id;
+
+	if (!SYS_ipc)
+		SKIP("there is no ipc(2) on this machine");
+
+	id = (int)syscall(SYS_ipc, SHMGET, KEY, 4096, IPC_CREAT | 0600, NULL);
+	REQUIRE_OK(id);
+	CHECK_EQ(shmget(KEY, 4096, 0600), id);
+
+	CHECK_EQ(syscall(SYS_ipc, SHMAT, id, 0, &p, NULL), 0);
+	CHECK_EQ(touch_write(p), 0);
+	CHECK_ERRNO(syscall(SYS_ipc, SHMAT, id + 1, 0, &p, NULL), EINVAL);
+	CHECK_EQ(syscall(SYS_ipc, SHMCTL, id, IPC_STAT | NEW, 0, &ds), 0);
+	CHECK_EQ(ds.shm_nattch, 1);
+	CHECK_EQ(ds.shm_segsz, 4096);
+
+	CHECK_EQ(syscall(SYS_ipc, SHMDT, 0, 0, 0, p), 0);
+	CHECK_ERRNO(syscall(SYS_ipc, SHMDT, 0, 0, 0, p), EINVAL);
+	CHECK_EQ(syscall(SYS_ipc, SHMCTL, id, IPC_RMID, 0, NULL), 0);
+	CHECK(!exists(id));
+}

@@ -92,7 +92,7 @@ static int judge_directory(const char *dir, unsigned count[2])
 		       (is_linker(path) || ask_linker(path) == 0);
 		target_judge(path, &t);
 		count[fine]++;
-		if ((t.verdict == TARGET_FINE) == fine)
+		if ((t.verdict == TARGET_FINE && !*t.variant) == fine)
 			continue;
 
 		failures++;

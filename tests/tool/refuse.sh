@@ -14,6 +14,14 @@ refused()
 	status 0 "$ushm" run --allow-native -d ns "$1"
 }
 
+# An ushm without libraries for other programs, as $ushm.
+main_library_only()
+{
+	mkdir -p only
+	cp "$ushm" "$USHM_BUILD/libushm-preload.so" only/
+	ushm=$work/only/ushm
+}
+
 static_program()
 {
 	compile "$cc" -static -o static || skip 'no static libc'
@@ -30,19 +38,22 @@ program_of_32_bits()
 {
 	compile "$cc" -m32 -o small || skip 'no -m32'
 	[ "$(od -An -tx1 -j4 -N1 "$ushm")" = ' 02' ] || skip 'ushm is 32-bit'
-	refused ./small 'small is a program for 32-bit'
+	main_library_only
+	refused ./small 'small needs .*/only/m32/libushm-preload.so, which is'
 }
 
 program_for_musl()
 {
 	compile musl-gcc -o musl || skip 'no musl-gcc'
-	refused ./musl 'musl uses musl'
+	main_library_only
+	refused ./musl 'musl needs .*/only/musl/libushm-preload.so, which is'
 }
 
 allowed_musl_program_does_not_get_the_library()
 {
 	printf '#include <stdlib.h>\nint main(void) { return getenv("LD_PRELOAD") ? 3 : 4; }\n' >env.c
 	musl-gcc -o musl-env env.c || skip 'no musl-gcc'
+	main_library_only
 	status 4 "$ushm" run --allow-native -d ns ./musl-env
 }
 

@@ -3,6 +3,8 @@
 . "$(dirname "$0")/lib.sh"
 
 library=$USHM_BUILD/libushm-preload.so
+preload=$library
+[ ! -d "$USHM_BUILD/any" ] || preload=$USHM_BUILD/any/\$LIB/libushm-preload.so
 
 exit_status_is_passed_on()
 {
@@ -93,6 +95,23 @@ library_is_found_in_a_moved_installation()
 		"$(tree/bin/ushm run -d ns printenv LD_PRELOAD)"
 }
 
+libraries_of_a_moved_installation_are_found()
+{
+	[ -d "$USHM_BUILD/any" ] || skip 'there is only one'
+	mkdir -p moved/bin moved/lib/ushm
+	cp "$ushm" moved/bin/ushm
+	cp "$library" moved/lib/ushm/
+	cp -R "$USHM_BUILD/any" moved/lib/ushm/
+	equal "$work/moved/lib/ushm/any/\$LIB/libushm-preload.so" \
+		"$(moved/bin/ushm run -d ns printenv LD_PRELOAD)"
+
+	# Where the dynamic linker has a name that nobody thought of.
+	mv moved/lib/ushm/any/lib64 moved/lib64
+	rm -r moved/lib/ushm/any/lib
+	equal "$work/moved/lib/ushm/libushm-preload.so" \
+		"$(moved/bin/ushm run -d ns printenv LD_PRELOAD)"
+}
+
 options_end_at_the_program()
 {
 	equal '--private -d x' "$("$ushm" run -d ns echo --private -d x)"
@@ -107,18 +126,18 @@ arguments_are_passed_untouched()
 
 library_is_put_in_front()
 {
-	equal "$library" "$("$ushm" run -d ns printenv LD_PRELOAD)"
+	equal "$preload" "$("$ushm" run -d ns printenv LD_PRELOAD)"
 	for other in /no/such/one.so '/no/such/one.so /no/such/two.so'; do
 		got=$(LD_PRELOAD=$other "$ushm" run -d ns printenv LD_PRELOAD \
 			2>/dev/null)
-		equal "$library:$other" "$got"
+		equal "$preload:$other" "$got"
 	done
 }
 
 library_is_not_put_twice()
 {
-	for value in "$library" "/no/such/one.so:$library" \
-		"/no/such/one.so $library"; do
+	for value in "$preload" "/no/such/one.so:$preload" \
+		"/no/such/one.so $preload"; do
 		got=$(LD_PRELOAD=$value "$ushm" run -d ns printenv LD_PRELOAD \
 			2>/dev/null)
 		equal "$value" "$got"
@@ -189,7 +208,8 @@ for case in exit_status_is_passed_on death_by_signal_is_seen_by_the_shell \
 	missing_program_is_127 program_that_cannot_be_executed_is_126 \
 	path_search_goes_past_what_may_not_be_executed own_failures_are_125 \
 	missing_library_is_125 library_path_with_a_blank_is_refused \
-	library_is_found_in_a_moved_installation options_end_at_the_program \
+	library_is_found_in_a_moved_installation \
+	libraries_of_a_moved_installation_are_found options_end_at_the_program \
 	arguments_are_passed_untouched library_is_put_in_front \
 	library_is_not_put_twice ucx_hooks_are_off_unless_the_user_wants_them \
 	directory_is_passed_as_an_absolute_path \
