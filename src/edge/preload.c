@@ -23,7 +23,7 @@
 
 #include "base/sys.h"
 #include "base/user.h"
-#include "core/attach.h"
+#include "core/memory.h"
 #include "core/process.h"
 #include "edge/ipc.h"
 #include "edge/procfile.h"
@@ -191,8 +191,8 @@ int pre_munmap(void *addr, size_t length)
 void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
 		 int64_t offset)
 {
-	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
-		return result(attach_mmap(addr, length, prot, flags, fd,
+	if (flags & MAP_FIXED && memory_touches((uintptr_t)addr, length))
+		return result(memory_mmap(addr, length, prot, flags, fd,
 					  (uint64_t)offset));
 	return result(
 		sys_mmap(addr, length, prot, flags, fd, (uint64_t)offset));
@@ -209,6 +209,44 @@ void *pre_mremap(void *old, size_t old_size, size_t new_size, int flags,
 		 void *new_addr)
 {
 	return ushm_mremap(old, old_size, new_size, flags, new_addr);
+}
+
+int pre_mprotect(void *addr, size_t length, int prot) EXPORT(mprotect);
+int pre_mlock(const void *addr, size_t length) EXPORT(mlock);
+int pre_mlock2(const void *addr, size_t length, unsigned flags) EXPORT(mlock2);
+int pre_munlock(const void *addr, size_t length) EXPORT(munlock);
+int pre_madvise(void *addr, size_t length, int advice) EXPORT(madvise);
+
+int pre_mprotect(void *addr, size_t length, int prot)
+{
+	return ushm_mprotect(addr, length, prot);
+}
+
+int pre_mlock(const void *addr, size_t length)
+{
+	return ushm_mlock(addr, length);
+}
+
+int pre_mlock2(const void *addr, size_t length, unsigned flags)
+{
+	int r;
+
+	if (!flags)
+		return ushm_mlock(addr, length);
+	r = memory_touches((uintptr_t)addr, length)
+		    ? memory_mlock((void *)(uintptr_t)addr, length, (int)flags)
+		    : (int)SYS3(SYS_mlock2, addr, length, flags);
+	return r < 0 ? (int)(intptr_t)result((void *)(intptr_t)r) : r;
+}
+
+int pre_munlock(const void *addr, size_t length)
+{
+	return ushm_munlock(addr, length);
+}
+
+int pre_madvise(void *addr, size_t length, int advice)
+{
+	return ushm_madvise(addr, length, advice);
 }
 
 /* -------------------------------------------------------------- processes */
