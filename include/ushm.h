@@ -219,7 +219,12 @@ USHM_API int ushm_write_proc(ushm_space *space, int fd);
 USHM_API int ushm_shmget(key_t key, size_t size, int shmflg);
 USHM_API void *ushm_shmat(int shmid, const void *shmaddr, int shmflg);
 USHM_API int ushm_shmdt(const void *shmaddr);
+#ifdef __USE_TIME_BITS64 /* 32-bit glibc with -D_TIME_BITS=64 */
+USHM_API int ushm_shmctl(int shmid, int cmd, struct shmid_ds *buf)
+	__asm__("ushm_shmctl_time64");
+#else
 USHM_API int ushm_shmctl(int shmid, int cmd, struct shmid_ds *buf);
+#endif
 
 /*
  * As munmap(2), mmap(2) and mremap(2), for programs that use them on attached
@@ -227,7 +232,7 @@ USHM_API int ushm_shmctl(int shmid, int cmd, struct shmid_ds *buf);
  */
 USHM_API int ushm_munmap(void *addr, size_t length);
 USHM_API void *ushm_mmap(void *addr, size_t length, int prot, int flags,
-			 int fd, off_t offset);
+			 int fd, int64_t offset);
 USHM_API void *ushm_mremap(void *old_address, size_t old_size,
 			   size_t new_size, int flags, ...);
 
