@@ -236,6 +236,12 @@ USHM_API void *ushm_mmap(void *addr, size_t length, int prot, int flags,
 USHM_API void *ushm_mremap(void *old_address, size_t old_size,
 			   size_t new_size, int flags, ...);
 
+/* The same for mprotect(2), mlock(2), munlock(2) and madvise(2). */
+USHM_API int ushm_mprotect(void *addr, size_t length, int prot);
+USHM_API int ushm_mlock(const void *addr, size_t length);
+USHM_API int ushm_munlock(const void *addr, size_t length);
+USHM_API int ushm_madvise(void *addr, size_t length, int advice);
+
 #ifdef USHM_DROP_IN
 #define shmget ushm_shmget
 #define shmat ushm_shmat

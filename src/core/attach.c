@@ -15,148 +15,16 @@
 #include <string.h>
 #include <sys/shm.h>
 
-#include "base/signals.h"
 #include "base/step.h"
 #include "core/limits.h"
-#include "core/process.h"
+#include "core/pieces.h"
 #include "store/perm.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
 
 #define ALIGN (LAYOUT_PAGE - 1)
-
-/* ------------------------------------------------- the range of interest */
-
-static void range_include(struct space *sp, uintptr_t from, uintptr_t to)
-{
-	if (from < sp->low)
-		store_release(&sp->low, from);
-	if (to > sp->high)
-		store_release(&sp->high, to);
-}
-
-static bool range_touches(const struct space *sp, uintptr_t addr, size_t length)
-{
-	return addr < load_acquire(&sp->high) &&
-	       addr + length > load_acquire(&sp->low);
-}
-
-bool attach_touches(uintptr_t addr, size_t length)
-{
-	for (struct space *sp = space_first(); sp; sp = sp->next)
-		if (range_touches(sp, addr, length))
-			return true;
-	return false;
-}
-
-/* --------------------------------------------------------------- records */
-
-struct piece_change {
-	uint32_t link; /* record + 1; NO_INDEX: a new one */
-	uint32_t segment;
-	struct ledger_piece piece; /* length 0: remove it */
-};
-
-/* One change to a record, all or nothing; grows the array when needed. */
-static int record_change(struct space *sp, const struct piece_change *c)
-{
-	struct ledger_event e = { sp->self.pid, sys_now() };
-	struct registry *r = &sp->reg;
-	int ret = 0;
-
-	for (;;) {
-		space_lock(sp);
-		if (c->link == NO_INDEX)
-			ret = ledger_add(r, space_slot(sp), c->segment,
-					 &c->piece, &e);
-		else if (c->piece.length == 0)
-			ledger_remove(r, c->link - 1, space_slot(sp), &e);
-		else
-			ledger_move(r, c->link - 1, c->piece.addr,
-				    c->piece.length, c->piece.offset);
-		if (ret == 0)
-			undo_commit(r);
-		else
-			undo_rollback(r);
-		space_unlock(sp);
-		if (ret != -EAGAIN)
-			return ret;
-		if (space_grow(sp, &r->h->attaches) < 0)
-			return -ENOMEM;
-	}
-}
-
-static int record_add(struct space *sp, uint32_t segment,
-		      const struct ledger_piece *piece)
-{
-	struct piece_change c = { NO_INDEX, segment, *piece };
-	int r = record_change(sp, &c);
-
-	if (r == 0)
-		range_include(sp, (uintptr_t)piece->addr,
-			      (uintptr_t)(piece->addr + piece->length));
-	return r;
-}
-
-/* The first record of ours after 'link' that touches the range. */
-static uint32_t record_next(const struct space *sp, uint32_t link,
-			    uint64_t from, uint64_t to)
-{
-	const struct registry *r = &sp->reg;
-
-	/* Our own list changes only under our own 'local'. */
-	link = link == NO_INDEX ? ledger_first(r, space_slot(sp))
-				: r->attaches[link - 1].next_in_proc;
-	for (; link != NO_INDEX; link = r->attaches[link - 1].next_in_proc) {
-		const struct layout_attach *a = &r->attaches[link - 1];
-
-		if (a->addr < to && a->addr + a->length > from)
-			break;
-	}
-	return link;
-}
-
-/*
- * The range is unmapped: records of pieces within go, others shrink, one that
- * sticks out on both sides becomes two. As the kernel, a split counts as an
- * attach (atime) and what goes as a detach (dtime).
- */
-static void records_unmap(struct space *sp, uint64_t from, uint64_t to)
-{
-	struct registry *r = &sp->reg;
-	uint32_t link;
-
-	while ((link = record_next(sp, NO_INDEX, from, to)) != NO_INDEX) {
-		struct layout_attach *a = &r->attaches[link - 1];
-		uint64_t start = a->addr, end = a->addr + a->length;
-		struct ledger_piece whole = { start, a->length, a->offset,
-					      a->flags, a->attach };
-		struct piece_change c = { link, a->segment, whole };
-		struct ledger_piece part;
-
-		/* The parts that stay are new records; then the old one goes:
-		 * never fewer than there are. */
-		if (end > to) {
-			part = whole;
-			part.addr = to;
-			part.length = end - to;
-			part.offset = whole.offset + (to - start);
-			(void)record_add(sp, c.segment, &part);
-		}
-		if (start < from) {
-			part = whole;
-			part.length = from - start;
-			(void)record_add(sp, c.segment, &part);
-		}
-		c.piece.length = 0;
-		(void)record_change(sp, &c);
-	}
-}
 
 /* --------------------------------------------------------------- handles */
 
@@ -214,13 +82,19 @@ static void handles_tidy(struct space *sp)
 
 /* ---------------------------------------------------------------- attach */
 
+static int segment_prot(int shmflg)
+{
+	return PROT_READ | (shmflg & SHM_RDONLY ? 0 : PROT_WRITE) |
+	       (shmflg & SHM_EXEC ? PROT_EXEC : 0);
+}
+
 static int map_segment(struct space *sp, uint32_t index,
 		       const struct layout_segment *s, uintptr_t addr,
 		       bool fixed, int shmflg, void **ret_addr)
 {
 	uint64_t unit = s->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
 	uint64_t size = (s->size + unit - 1) & ~(unit - 1);
-	int prot = PROT_READ, flags = 0, r;
+	int prot = segment_prot(shmflg), flags = 0, r;
 	struct space_handle *h;
 	char path[PATH_ROOM];
 	bool want_handle;
@@ -228,10 +102,6 @@ static int map_segment(struct space *sp, uint32_t index,
 
 	if (fixed && addr & (unit - 1))
 		return -EINVAL;
-	if (!(shmflg & SHM_RDONLY))
-		prot |= PROT_WRITE;
-	if (shmflg & SHM_EXEC)
-		prot |= PROT_EXEC;
 	if (fixed)
 		flags = shmflg & SHM_REMAP || !addr ? MAP_FIXED
 						    : MAP_FIXED_NOREPLACE;
@@ -296,9 +166,10 @@ static int attach_entered(struct space *sp, uint32_t index,
 	unit = copy->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
 	piece.addr = (uintptr_t)p;
 	piece.length = (copy->size + unit - 1) & ~(unit - 1);
-	piece.flags = (uint32_t)shmflg & (SHM_RDONLY | SHM_EXEC);
+	piece.flags = ((uint32_t)shmflg & PIECE_ATTACHED) |
+		      (uint32_t)segment_prot(shmflg);
 	if (shmflg & SHM_REMAP)
-		records_unmap(sp, piece.addr, piece.addr + piece.length);
+		pieces_unmap(sp, piece.addr, piece.addr + piece.length);
 
 	/* Nobody can use the mapping yet: if the segment went meanwhile, it
 	 * was never attached. */
@@ -325,7 +196,8 @@ static int attach_entered(struct space *sp, uint32_t index,
 		return ret;
 	}
 	step("attach: recorded");
-	range_include(sp, (uintptr_t)p, (uintptr_t)(piece.addr + piece.length));
+	pieces_include(sp, (uintptr_t)p,
+		       (uintptr_t)(piece.addr + piece.length));
 	*ret_addr = p;
 	return 0;
 }
@@ -403,7 +275,7 @@ static void detach_piece(struct space *sp, uint32_t link)
 
 	(void)sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length);
 	step("attach: unmapped");
-	(void)record_change(sp, &c);
+	(void)pieces_change(sp, &c);
 }
 
 static int detach_entered(struct space *sp, uint64_t addr)
@@ -457,118 +329,4 @@ int attach_detach(struct space *sp, uintptr_t addr)
 	r = detach_entered(sp, addr);
 	space_leave(sp, &e);
 	return r;
-}
-
-/* ---------------------------------------------------------- memory calls */
-
-/* Enter every space; the list does not change meanwhile. */
-static void enter_all(struct space_entry *e)
-{
-	signals_block(&e->signals);
-	space_list_hold();
-	for (struct space *sp = space_first(); sp; sp = sp->next) {
-		process_arrive(sp);
-		space_local_take(sp);
-	}
-}
-
-static void leave_all(const struct space_entry *e)
-{
-	for (struct space *sp = space_first(); sp; sp = sp->next)
-		space_local_release(sp);
-	space_list_release();
-	signals_restore(&e->signals);
-}
-
-static void all_unmap(uintptr_t from, size_t length)
-{
-	uint64_t to = (uint64_t)from + ((length + ALIGN) & ~(uint64_t)ALIGN);
-
-	for (struct space *sp = space_first(); sp; sp = sp->next)
-		if (sp->me && range_touches(sp, from, length))
-			records_unmap(sp, from, to);
-}
-
-int attach_munmap(void *addr, size_t length)
-{
-	struct space_entry e;
-	int r;
-
-	enter_all(&e);
-	r = sys_munmap(addr, length);
-	if (r == 0)
-		all_unmap((uintptr_t)addr, length);
-	leave_all(&e);
-	return r;
-}
-
-void *attach_mmap(void *addr, size_t length, int prot, int flags, int fd,
-		  uint64_t offset)
-{
-	struct space_entry e;
-	void *p;
-
-	enter_all(&e);
-	p = sys_mmap(addr, length, prot, flags, fd, offset);
-	if (!sys_failed(p))
-		all_unmap((uintptr_t)p, length);
-	leave_all(&e);
-	return p;
-}
-
-/* mremap() of a piece has succeeded; 'p' is where it is now. */
-static void record_mremap(struct space *sp, uintptr_t old, size_t old_size,
-			  uintptr_t p, size_t new_size, int flags)
-{
-	uint64_t grown = (new_size + ALIGN) & ~(uint64_t)ALIGN;
-	uint64_t before = (old_size + ALIGN) & ~(uint64_t)ALIGN;
-	const struct layout_attach *a;
-	struct ledger_piece piece;
-	struct piece_change c;
-	uint32_t link;
-
-	link = record_next(sp, NO_INDEX, old, old + 1);
-	if (link == NO_INDEX)
-		return;
-	a = &sp->reg.attaches[link - 1];
-	piece = (struct ledger_piece){ p, grown, a->offset + (old - a->addr),
-				       a->flags, a->attach };
-	c = (struct piece_change){ link,
-				   a->segment,
-				   { a->addr, a->length, a->offset, a->flags,
-				     a->attach } };
-
-	if (p == old && old_size) {
-		if (grown < before) {
-			records_unmap(sp, old + grown, old + before);
-		} else if (grown > before) {
-			c.piece.length += grown - before;
-			(void)record_change(sp, &c);
-			range_include(sp, old, old + (uintptr_t)grown);
-		}
-		return;
-	}
-	(void)record_add(sp, c.segment, &piece);
-	if (old_size && !(flags & MREMAP_DONTUNMAP))
-		records_unmap(sp, old, old + before);
-}
-
-void *attach_mremap(void *old, size_t old_size, size_t new_size, int flags,
-		    void *new_addr)
-{
-	struct space_entry e;
-	void *p;
-
-	enter_all(&e);
-	p = sys_mremap(old, old_size, new_size, flags, new_addr);
-	if (!sys_failed(p)) {
-		if (flags & MREMAP_FIXED)
-			all_unmap((uintptr_t)p, new_size);
-		for (struct space *sp = space_first(); sp; sp = sp->next)
-			if (sp->me)
-				record_mremap(sp, (uintptr_t)old, old_size,
-					      (uintptr_t)p, new_size, flags);
-	}
-	leave_all(&e);
-	return p;
 }

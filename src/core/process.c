@@ -20,6 +20,7 @@
 #include "base/procfs.h"
 #include "base/signals.h"
 #include "base/step.h"
+#include "core/pieces.h"
 
 /* The forking thread's, from prepare to the handlers after. */
 static uint64_t fork_signals;
@@ -52,6 +53,10 @@ static void copy_records(struct space *sp, uint32_t child)
 		struct ledger_piece piece = { a->addr, a->length, a->offset,
 					      a->flags, a->attach };
 
+		if (a->flags & PIECE_DONTFORK) {
+			link = a->next_in_proc;
+			continue;
+		}
 		if (ledger_add(r, child, a->segment, &piece, &e) == 0) {
 			undo_commit(r);
 			link = a->next_in_proc;
@@ -192,7 +197,10 @@ static int adopt_line(void *arg, const char *s, const char *end)
 		return 0;
 
 	piece.length = stop - piece.addr;
-	piece.flags = (writable ? 0 : SHM_RDONLY) | (executable ? SHM_EXEC : 0);
+	piece.flags = (writable ? 0 : SHM_RDONLY) |
+		      (executable ? SHM_EXEC : 0) | PROT_READ |
+		      (writable ? PROT_WRITE : 0) |
+		      (executable ? PROT_EXEC : 0);
 	for (;;) {
 		space_lock(sp);
 		seg = registry_segment(r, registry_index(r, (int)id));

@@ -139,7 +139,7 @@ int ushm_next_attachment(ushm_space *space, int id, uint32_t *cursor,
 			.length = a.length,
 			.offset = a.offset,
 			.since = a.since,
-			.flags = a.flags,
+			.flags = a.flags & (SHM_RDONLY | SHM_EXEC),
 		};
 		return 1;
 	}

@@ -23,11 +23,10 @@
 
 #include "base/sys.h"
 #include "base/user.h"
-#include "core/attach.h"
+#include "core/memory.h"
 #include "core/process.h"
-#include "core/report.h"
 #include "edge/ipc.h"
-#include "edge/place.h"
+#include "edge/procfile.h"
 
 /* To musl's headers these are other words for the plain names. */
 #undef mmap64
@@ -71,21 +70,25 @@ int pre_shmctl(int shmid, int cmd, struct shmid_ds *buf) EXPORT(shmctl);
 
 int pre_shmget(key_t key, size_t size, int shmflg)
 {
+	procfile_settle();
 	return ushm_shmget(key, size, shmflg);
 }
 
 void *pre_shmat(int shmid, const void *addr, int shmflg)
 {
+	procfile_settle();
 	return ushm_shmat(shmid, addr, shmflg);
 }
 
 int pre_shmdt(const void *addr)
 {
+	procfile_settle();
 	return ushm_shmdt(addr);
 }
 
 int pre_shmctl(int shmid, int cmd, struct shmid_ds *buf)
 {
+	procfile_settle();
 	return ushm_shmctl(shmid, cmd, buf);
 }
 
@@ -188,8 +191,8 @@ int pre_munmap(void *addr, size_t length)
 void *pre_mmap64(void *addr, size_t length, int prot, int flags, int fd,
 		 int64_t offset)
 {
-	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
-		return result(attach_mmap(addr, length, prot, flags, fd,
+	if (flags & MAP_FIXED && memory_touches((uintptr_t)addr, length))
+		return result(memory_mmap(addr, length, prot, flags, fd,
 					  (uint64_t)offset));
 	return result(
 		sys_mmap(addr, length, prot, flags, fd, (uint64_t)offset));
@@ -208,6 +211,44 @@ void *pre_mremap(void *old, size_t old_size, size_t new_size, int flags,
 	return ushm_mremap(old, old_size, new_size, flags, new_addr);
 }
 
+int pre_mprotect(void *addr, size_t length, int prot) EXPORT(mprotect);
+int pre_mlock(const void *addr, size_t length) EXPORT(mlock);
+int pre_mlock2(const void *addr, size_t length, unsigned flags) EXPORT(mlock2);
+int pre_munlock(const void *addr, size_t length) EXPORT(munlock);
+int pre_madvise(void *addr, size_t length, int advice) EXPORT(madvise);
+
+int pre_mprotect(void *addr, size_t length, int prot)
+{
+	return ushm_mprotect(addr, length, prot);
+}
+
+int pre_mlock(const void *addr, size_t length)
+{
+	return ushm_mlock(addr, length);
+}
+
+int pre_mlock2(const void *addr, size_t length, unsigned flags)
+{
+	int r;
+
+	if (!flags)
+		return ushm_mlock(addr, length);
+	r = memory_touches((uintptr_t)addr, length)
+		    ? memory_mlock((void *)(uintptr_t)addr, length, (int)flags)
+		    : (int)SYS3(SYS_mlock2, addr, length, flags);
+	return r < 0 ? (int)(intptr_t)result((void *)(intptr_t)r) : r;
+}
+
+int pre_munlock(const void *addr, size_t length)
+{
+	return ushm_munlock(addr, length);
+}
+
+int pre_madvise(void *addr, size_t length, int advice)
+{
+	return ushm_madvise(addr, length, advice);
+}
+
 /* -------------------------------------------------------------- processes */
 
 typedef pid_t fork_fn(void);
@@ -218,8 +259,12 @@ NEXT(fork_fn, _Fork)
 
 pid_t pre_fork(void)
 {
-	pid_t pid = real_fork()();
-	int saved = errno;
+	pid_t pid;
+	int saved;
+
+	procfile_settle();
+	pid = real_fork()();
+	saved = errno;
 
 	/* The fork handlers have run; only here the outcome is known. */
 	if (pid != 0)
@@ -286,6 +331,7 @@ _Noreturn void pre__Exit(int status) EXPORT(_Exit);
 
 _Noreturn void pre__exit(int status)
 {
+	procfile_settle();
 	process_exit();
 	for (;;)
 		(void)SYS3(SYS_exit_group, status, 0, 0);
@@ -314,54 +360,18 @@ void *pre_dlopen(const char *path, int flags)
 	return real_dlopen()(path, flags);
 }
 
-/* --------------------------------------------------------- /proc/sysvipc */
+/* ------------------------------------------------------------ files in /proc
+ */
 
-#define PROC_PATH "/proc/sysvipc/shm"
-
-static bool is_proc(const char *path)
+/* A descriptor, or -1 and errno. */
+static int proc_open(int which, int flags)
 {
-	return path && path[0] == '/' && strcmp(path, PROC_PATH) == 0;
-}
+	int fd = procfile_open(which, flags);
 
-/* A descriptor to read the namespace's text from, or -1 and errno. */
-static int proc_open(int flags)
-{
-	int cloexec = flags & O_CLOEXEC, fd, again, r;
-	struct space *sp;
-	char path[64];
-	struct text t;
-
-	if ((flags & O_ACCMODE) != O_RDONLY) {
-		errno = EACCES;
-		return -1;
-	}
-	r = place_default(&sp);
-	fd = r < 0 ? r : sys_memfd_create("sysvipc-shm", 1 /* CLOEXEC */);
-	if (fd < 0) {
-		errno = r < 0 ? ENOENT : -fd;
-		return -1;
-	}
-	r = report_proc(sp, fd);
-	if (r < 0) {
-		(void)sys_close(fd);
-		errno = -r;
-		return -1;
-	}
-
-	/* Read-only and at the start. A process that may not look into its
-	 * own /proc entry (PR_SET_DUMPABLE) gets the writable one. */
-	text_init(&t, path, sizeof(path));
-	text_str(&t, "/proc/self/fd/");
-	text_uint(&t, (uint64_t)fd, 10, 0, ' ');
-	again = sys_openat(AT_FDCWD, path, O_RDONLY | cloexec, 0);
-	if (again >= 0) {
-		(void)sys_close(fd);
-		return again;
-	}
-	(void)sys_rewind(fd);
-	if (!cloexec)
-		(void)SYS3(SYS_fcntl, fd, F_SETFD, 0);
-	return fd;
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
 }
 
 /* The mode is looked at only if the flags say that it is there. */
@@ -376,8 +386,10 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 	NEXT_OR(open_fn, name, other)                              \
 	int pre_##name(const char *path, int flags, unsigned mode) \
 	{                                                          \
-		if (is_proc(path))                                 \
-			return proc_open(flags);                   \
+		int which = procfile_find(AT_FDCWD, path);         \
+                                                                   \
+		if (which >= 0)                                    \
+			return proc_open(which, flags);            \
 		return real_##name()(path, flags, mode);           \
 	}
 
@@ -386,19 +398,23 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 	NEXT_OR(openat_fn, name, other)                                     \
 	int pre_##name(int dir, const char *path, int flags, unsigned mode) \
 	{                                                                   \
-		if (is_proc(path))                                          \
-			return proc_open(flags);                            \
+		int which = procfile_find(dir, path);                       \
+                                                                            \
+		if (which >= 0)                                             \
+			return proc_open(which, flags);                     \
 		return real_##name()(dir, path, flags, mode);               \
 	}
 
-#define WRAP_OPEN_2(name)                           \
-	open_2_fn pre_##name EXPORT(name);          \
-	NEXT(open_2_fn, name)                       \
-	int pre_##name(const char *path, int flags) \
-	{                                           \
-		if (is_proc(path))                  \
-			return proc_open(flags);    \
-		return real_##name()(path, flags);  \
+#define WRAP_OPEN_2(name)                                  \
+	open_2_fn pre_##name EXPORT(name);                 \
+	NEXT(open_2_fn, name)                              \
+	int pre_##name(const char *path, int flags)        \
+	{                                                  \
+		int which = procfile_find(AT_FDCWD, path); \
+                                                           \
+		if (which >= 0)                            \
+			return proc_open(which, flags);    \
+		return real_##name()(path, flags);         \
 	}
 
 #define WRAP_OPENAT_2(name)                                  \
@@ -406,8 +422,10 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 	NEXT(openat_2_fn, name)                              \
 	int pre_##name(int dir, const char *path, int flags) \
 	{                                                    \
-		if (is_proc(path))                           \
-			return proc_open(flags);             \
+		int which = procfile_find(dir, path);        \
+                                                             \
+		if (which >= 0)                              \
+			return proc_open(which, flags);      \
 		return real_##name()(dir, path, flags);      \
 	}
 
@@ -416,26 +434,53 @@ typedef FILE *fopen_fn(const char *path, const char *mode);
 	NEXT_OR(fopen_fn, name, other)                       \
 	FILE *pre_##name(const char *path, const char *mode) \
 	{                                                    \
-		if (is_proc(path))                           \
-			return proc_fopen(mode);             \
+		int which = procfile_find(AT_FDCWD, path);   \
+                                                             \
+		if (which >= 0)                              \
+			return proc_fopen(which, mode);      \
 		return real_##name()(path, mode);            \
 	}
 
-static FILE *proc_fopen(const char *mode)
+static FILE *proc_fopen(int which, const char *mode)
 {
-	int flags = mode[0] == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR;
+	int flags = strchr(mode, '+') ? O_RDWR
+		    : mode[0] == 'r'  ? O_RDONLY
+				      : O_WRONLY;
 	FILE *f;
 	int fd;
 
 	if (strchr(mode, 'e'))
 		flags |= O_CLOEXEC;
-	fd = proc_open(flags);
+	fd = proc_open(which, flags);
 	if (fd < 0)
 		return NULL;
 	f = fdopen(fd, mode);
 	if (!f)
 		(void)sys_close(fd);
 	return f;
+}
+
+/* What was written to a limit counts at the latest when it is closed. */
+typedef int close_fn(int fd);
+typedef int fclose_fn(FILE *f);
+close_fn pre_close EXPORT(close);
+fclose_fn pre_fclose EXPORT(fclose);
+NEXT(close_fn, close)
+NEXT(fclose_fn, fclose)
+
+int pre_close(int fd)
+{
+	procfile_settle();
+	return real_close()(fd);
+}
+
+int pre_fclose(FILE *f)
+{
+	int r = real_fclose()(f), saved = errno;
+
+	procfile_settle();
+	errno = saved;
+	return r;
 }
 
 /* The names with 64 are missing where off_t never had but 64 bits. */
@@ -450,6 +495,11 @@ WRAP_OPENAT_2(__openat64_2)
 WRAP_FOPEN(fopen, fopen)
 WRAP_FOPEN(fopen64, fopen)
 
+__attribute__((destructor)) static void last_settle(void)
+{
+	procfile_settle();
+}
+
 /*
  * Find the real functions while nothing else runs: later it might be a signal
  * handler, or a child between fork() and execve(), that calls first.
@@ -461,6 +511,8 @@ __attribute__((constructor)) static void find_next(void)
 	(void)real__Fork();
 	(void)real_clone();
 	(void)real_dlopen();
+	(void)real_close();
+	(void)real_fclose();
 	(void)real_open();
 	(void)real_open64();
 	(void)real_openat();

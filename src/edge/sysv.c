@@ -11,6 +11,7 @@
 #include <stdarg.h>
 
 #include "core/attach.h"
+#include "core/memory.h"
 #include "core/segment.h"
 #include "edge/place.h"
 #include "edge/result.h"
@@ -61,16 +62,16 @@ int ushm_shmdt(const void *shmaddr)
 
 int ushm_munmap(void *addr, size_t length)
 {
-	if (attach_touches((uintptr_t)addr, length))
-		return result(attach_munmap(addr, length));
+	if (memory_touches((uintptr_t)addr, length))
+		return result(memory_munmap(addr, length));
 	return result(sys_munmap(addr, length));
 }
 
 void *ushm_mmap(void *addr, size_t length, int prot, int flags, int fd,
 		int64_t offset)
 {
-	if (flags & MAP_FIXED && attach_touches((uintptr_t)addr, length))
-		return address(attach_mmap(addr, length, prot, flags, fd,
+	if (flags & MAP_FIXED && memory_touches((uintptr_t)addr, length))
+		return address(memory_mmap(addr, length, prot, flags, fd,
 					   (uint64_t)offset));
 	return address(
 		sys_mmap(addr, length, prot, flags, fd, (uint64_t)offset));
@@ -87,11 +88,39 @@ void *ushm_mremap(void *old_address, size_t old_size, size_t new_size,
 		new_address = va_arg(ap, void *);
 		va_end(ap);
 	}
-	if (attach_touches((uintptr_t)old_address, old_size ? old_size : 1) ||
+	if (memory_touches((uintptr_t)old_address, old_size ? old_size : 1) ||
 	    (flags & MREMAP_FIXED &&
-	     attach_touches((uintptr_t)new_address, new_size)))
-		return address(attach_mremap(old_address, old_size, new_size,
+	     memory_touches((uintptr_t)new_address, new_size)))
+		return address(memory_mremap(old_address, old_size, new_size,
 					     flags, new_address));
 	return address(sys_mremap(old_address, old_size, new_size, flags,
 				  new_address));
+}
+
+int ushm_mprotect(void *addr, size_t length, int prot)
+{
+	if (memory_touches((uintptr_t)addr, length))
+		return result(memory_mprotect(addr, length, prot));
+	return result((int)SYS3(SYS_mprotect, addr, length, prot));
+}
+
+int ushm_mlock(const void *addr, size_t length)
+{
+	if (memory_touches((uintptr_t)addr, length))
+		return result(memory_mlock((void *)(uintptr_t)addr, length, 0));
+	return result((int)SYS3(SYS_mlock, addr, length, 0));
+}
+
+int ushm_munlock(const void *addr, size_t length)
+{
+	if (memory_touches((uintptr_t)addr, length))
+		return result(memory_munlock((void *)(uintptr_t)addr, length));
+	return result((int)SYS3(SYS_munlock, addr, length, 0));
+}
+
+int ushm_madvise(void *addr, size_t length, int advice)
+{
+	if (memory_touches((uintptr_t)addr, length))
+		return result(memory_madvise(addr, length, advice));
+	return result(sys_madvise(addr, length, advice));
 }

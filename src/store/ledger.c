@@ -273,18 +273,19 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		segments_doom(r, a->segment, me);
 }
 
-void ledger_move(struct registry *r, uint32_t index, uint64_t addr,
-		 uint64_t length, uint64_t offset)
+void ledger_change(struct registry *r, uint32_t index,
+		   const struct ledger_piece *piece)
 {
 	struct layout_attach *a = &r->attaches[index];
 
-	if (a->addr != addr) {
+	if (a->addr != piece->addr) {
 		addr_delete(r, index);
-		undo_set64(r, &a->addr, addr);
+		undo_set64(r, &a->addr, piece->addr);
 		addr_insert(r, index);
 	}
-	undo_set64(r, &a->length, length);
-	undo_set64(r, &a->offset, offset);
+	undo_set64(r, &a->length, piece->length);
+	undo_set64(r, &a->offset, piece->offset);
+	undo_set32(r, &a->flags, piece->flags);
 }
 
 uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)

@@ -57,9 +57,10 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		   const struct ledger_event *e);
 
-/* The record now describes another range of the same attach. */
-void ledger_move(struct registry *r, uint32_t index, uint64_t addr,
-		 uint64_t length, uint64_t offset);
+/* The record now describes another range of the same attach, or has other
+ * flags. */
+void ledger_change(struct registry *r, uint32_t index,
+		   const struct ledger_piece *piece);
 
 /* The record of 'proc' that starts at 'addr' + 1, or 0. */
 uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr);

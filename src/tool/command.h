@@ -12,5 +12,6 @@ int cmd_rm(int argc, char **argv);
 int cmd_mk(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_init(int argc, char **argv);
+int cmd_limits(int argc, char **argv);
 
 #endif

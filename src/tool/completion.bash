@@ -8,7 +8,7 @@ _ushm()
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		words='run ls stat mk rm init help --help --version'
+		words='run ls stat mk rm init limits help --help --version'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -88,7 +88,7 @@ _ushm()
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	help)
-		words='run ls stat mk rm init'
+		words='run ls stat mk rm init limits'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -22,7 +22,8 @@ static const struct command {
 	{ "stat", cmd_stat, "show one segment and who is attached to it" },
 	{ "mk", cmd_mk, "make a segment" },
 	{ "rm", cmd_rm, "remove segments" },
-	{ "init", cmd_init, "make a namespace with other limits" },
+	{ "init", cmd_init, "make a namespace with other capacities" },
+	{ "limits", cmd_limits, "show or change limits and switches" },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

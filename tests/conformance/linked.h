@@ -11,8 +11,12 @@
 #define USHM_DROP_IN
 #include "ushm.h"
 
-#define mmap   ushm_mmap
-#define munmap ushm_munmap
-#define mremap ushm_mremap
+#define mmap	 ushm_mmap
+#define munmap	 ushm_munmap
+#define mremap	 ushm_mremap
+#define mprotect ushm_mprotect
+#define mlock	 ushm_mlock
+#define munlock	 ushm_munlock
+#define madvise	 ushm_madvise
 
 #endif
