@@ -3,9 +3,13 @@
  * A program that knows nothing of ushm: it is built for each kind of programs
  * and does what abi.c says. A line "LETTER A B" on standard input is one call,
  * a number on standard output its result: negative is an errno.
+ *
+ * With arguments (chains.sh): print the id of a segment of the key, make it if
+ * need be, and run the command.
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/shm.h>
 
 static char *memory; /* what was attached last */
@@ -84,10 +88,16 @@ static long obey(char what, long a, long b)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	long a, b;
 	char what;
+
+	if (argc > 2) {
+		printf("%ld ", obey('g', atoi(argv[1]), 4096));
+		fflush(stdout);
+		return system(argv[2]) != 0;
+	}
 
 	while (scanf(" %c %ld %ld", &what, &a, &b) == 3) {
 		printf("%ld\n", obey(what, a, b));
