@@ -7,6 +7,9 @@
 #include "base/sys.h"
 #include "base/text.h"
 
+#define DUMP_SHARED_ANONYMOUS 0x2u /* bits of coredump_filter */
+#define DUMP_SHARED_FILES     0x8u
+
 #define PF_EXITING 0x4u /* field 9 of stat: the task has begun to end */
 
 /* A line of maps: numbers, and a path as long as paths can be. */
@@ -131,4 +134,29 @@ int procfs_each_map(int pid, int tid,
 	}
 	(void)sys_close(fd);
 	return r == 0 && n < 0 ? (int)n : r;
+}
+
+void procfs_dump_shared_files(void)
+{
+	static const char path[] = "/proc/self/coredump_filter";
+	const char *s;
+	uint64_t filter;
+	char buf[32];
+	struct text t;
+	long n;
+	int fd;
+
+	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	n = sys_read(fd, buf, sizeof(buf));
+	s = buf;
+	if (n > 0 && text_parse(&s, buf + n, 16, &filter) &&
+	    filter & DUMP_SHARED_ANONYMOUS && !(filter & DUMP_SHARED_FILES)) {
+		text_init(&t, buf, sizeof(buf));
+		text_str(&t, "0x");
+		text_uint(&t, filter | DUMP_SHARED_FILES, 16, 0, ' ');
+		(void)sys_write(fd, buf, t.used);
+	}
+	(void)sys_close(fd);
 }

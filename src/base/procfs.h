@@ -39,4 +39,10 @@ int procfs_each_map(int pid, int tid,
 		    int (*each)(void *arg, const char *line, const char *end),
 		    void *arg);
 
+/*
+ * Let core files contain shared mappings of files, if they contain shared
+ * anonymous memory: core(5). For this process and its children.
+ */
+void procfs_dump_shared_files(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/shm.h>
 
+#include "base/procfs.h"
 #include "base/step.h"
 #include "core/limits.h"
 #include "core/pieces.h"
@@ -196,6 +197,12 @@ static int attach_entered(struct space *sp, uint32_t index,
 		return ret;
 	}
 	step("attach: recorded");
+
+	/* The kernel's segments are in core files; to it ours are files. */
+	if (!sp->dumped) {
+		sp->dumped = true;
+		procfs_dump_shared_files();
+	}
 	pieces_include(sp, (uintptr_t)p,
 		       (uintptr_t)(piece.addr + piece.length));
 	*ret_addr = p;

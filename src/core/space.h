@@ -42,6 +42,7 @@ struct space {
 	struct procs_child child; /* reserved by the fork in progress */
 	bool has_child;
 	bool attached;	      /* at the time of the fork */
+	bool dumped;	      /* core files have been seen to */
 	uint32_t look_from;   /* where the next look for the dead begins */
 	uint64_t asked_claim; /* the last suspect that was found alive ... */
 	uint32_t asked_slot;

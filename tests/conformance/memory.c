@@ -426,3 +426,77 @@ CASE("C60", system_calls_read_and_write_attached_memory)
 	CHECK_ERRNO(read(fd[0], p, 15), EFAULT);
 	destroy(id);
 }
+
+/* The core file of a process that died here, or a skip. */
+static int core_of(void (*die)(void))
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	char pattern[64] = "", dir[] = "/tmp/ushm-core.XXXXXX";
+	int fd = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
+	pid_t pid;
+
+	if (fd < 0 || read(fd, pattern, sizeof(pattern) - 1) < 0 ||
+	    strcmp(pattern, "core\n") != 0)
+		SKIP("core files go elsewhere: %s", pattern);
+	close(fd);
+	REQUIRE(mkdtemp(dir));
+	REQUIRE_OK(chdir(dir));
+	pid = fork();
+	REQUIRE_OK(pid);
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_CORE, &limit) < 0)
+			_exit(1);
+		die();
+		_exit(1);
+	}
+	if (!WCOREDUMP(wait_status(pid))) {
+		rmdir(dir);
+		SKIP("no core file is written here");
+	}
+	fd = open("core", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "core.%d", (int)pid);
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		unlink(name);
+	}
+	unlink("core");
+	REQUIRE_OK(fd);
+	REQUIRE_OK(rmdir(dir));
+	return fd;
+}
+
+static int core_id;
+
+static void die_attached(void)
+{
+	char *p = attach(core_id, 0);
+
+	/* Only this puts the two halves together in memory. */
+	strcpy(p, "this is what the segment");
+	strcat(p, " of a dead process held");
+	abort();
+}
+
+CASE("C100", core_file_contains_the_segment)
+{
+	static const char want[] = "segment\0of a dead";
+	char buf[65536];
+	char text[64];
+	ssize_t n;
+	bool found = false;
+	int fd;
+
+	core_id = make(page_size(), 0600);
+	fd = core_of(die_attached);
+
+	/* Not earlier: it would be in the dead process's stack. */
+	memcpy(text, want, sizeof(want));
+	text[7] = ' ';
+	while (!found && (n = read(fd, buf, sizeof(buf))) > 0)
+		found = memmem(buf, (size_t)n, text, 17) != NULL;
+	CHECK(found);
+	close(fd);
+	destroy(core_id);
+}
