@@ -1,7 +1,8 @@
 # Thin front of CMake: `cmake --list-presets` shows what lies behind it.
 JOBS ?= $(shell nproc)
 prefix ?= /usr/local
-.PHONY: all demo check bench asan clang soak format install clean needs-build needs-test
+IMPL ?= build/tests/own-ipc
+.PHONY: all demo check bench asan clang soak conformance format install clean needs-build needs-test
 
 all: needs-build
 	cmake --preset default >/dev/null
@@ -19,6 +20,11 @@ asan clang: needs-test
 	ctest --test-dir build-$@ --output-on-failure -j$(JOBS)
 bench: all
 	build/ushm-bench
+# The suite on another implementation: doc/conformance.md
+conformance: needs-test
+	cmake --preset check >/dev/null
+	cmake --build build -j$(JOBS) --target conformance-plain own-ipc without-sysv
+	$(IMPL) build/tests/conformance-plain $(CASES)
 soak: check
 	scripts/soak
 format:

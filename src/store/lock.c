@@ -19,6 +19,9 @@
 
 /* -------------------------------------------------------------- the undo */
 
+/* Shared 64-bit words lie at multiples of 8 also where a uint64_t need not. */
+typedef uint64_t __attribute__((aligned(8))) word64;
+
 static uint32_t offset_of(const struct registry *r, const void *field)
 {
 	return (uint32_t)((const unsigned char *)field -
@@ -55,8 +58,9 @@ void undo_set32(struct registry *r, uint32_t *field, uint32_t value)
 	step("lock: value stored");
 }
 
-void undo_set64(struct registry *r, uint64_t *field, uint64_t value)
+void undo_set64(struct registry *r, uint64_t *at, uint64_t value)
 {
+	word64 *field = (word64 *)at;
 	uint64_t before = load_relaxed(field);
 
 	if (before == value)
@@ -131,7 +135,7 @@ void undo_rollback(struct registry *r)
 				      (uint32_t)e.before);
 		else if (e.width == 8 && e.offset % 8 == 0 &&
 			 e.offset <= r->size - 8)
-			store_relaxed((uint64_t *)(void *)at, e.before);
+			store_relaxed((word64 *)(void *)at, e.before);
 		store_release(&h->undo_count, --n);
 		step("lock: value restored");
 	}
