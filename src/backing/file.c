@@ -9,6 +9,7 @@
  */
 #include "backing/backing.h"
 
+#include "base/borrow.h"
 #include "base/fsize.h"
 #include "base/signals.h"
 #include "base/step.h"
@@ -46,8 +47,26 @@ static int file_room(const char *dir, uint64_t size, uint64_t promised,
 	return 0;
 }
 
-static int file_create(const char *path, uint64_t size, bool take)
+/* A program may have used up its descriptors: then borrow one. */
+static int with_descriptor(int (*fn)(void *arg), void *arg)
 {
+	int r = fn(arg);
+
+	return r == -EMFILE ? borrow_run(fn, arg) : r;
+}
+
+struct create {
+	const char *path;
+	uint64_t size;
+	bool take;
+};
+
+static int do_create(void *arg)
+{
+	const struct create *c = arg;
+	const char *path = c->path;
+	uint64_t size = c->size;
+	bool take = c->take;
 	int fd, r;
 
 	fd = sys_openat(AT_FDCWD, path,
@@ -81,6 +100,13 @@ static int file_create(const char *path, uint64_t size, bool take)
 		(void)sys_unlinkat(AT_FDCWD, path, 0);
 	step("file: sized");
 	return r;
+}
+
+static int file_create(const char *path, uint64_t size, bool take)
+{
+	struct create c = { path, size, take };
+
+	return with_descriptor(do_create, &c);
 }
 
 static int file_destroy(const char *path)
@@ -134,42 +160,62 @@ static void *map_huge(int fd, uint64_t size, int prot, int flags)
 	return p;
 }
 
-static int file_map(const char *path, void *hint, uint64_t size, int prot,
-		    int flags, unsigned kind, void **ret_addr,
-		    void **ret_handle)
+struct map {
+	const char *path;
+	void *hint;
+	uint64_t size;
+	int prot, flags;
+	unsigned kind;
+	void **ret_addr, **ret_handle;
+};
+
+static int do_map(void *arg)
 {
+	const struct map *m = arg;
+	int prot = m->prot, flags = m->flags;
+	uint64_t size = m->size;
 	struct sys_stat st;
 	void *p;
 	int fd;
 
 	if (size > SIZE_MAX / 2)
 		return -ENOMEM;
-	fd = file_open(path, prot & PROT_WRITE ? O_RDWR : O_RDONLY, &st);
+	fd = file_open(m->path, prot & PROT_WRITE ? O_RDWR : O_RDONLY, &st);
 	if (fd < 0)
 		return fd;
 	if (st.size < size) {
 		(void)sys_close(fd);
 		return -EIDRM;
 	}
-	if (kind & BACKING_HUGE && !hint && !(flags & MAP_FIXED))
+	if (m->kind & BACKING_HUGE && !m->hint && !(flags & MAP_FIXED))
 		p = map_huge(fd, size, prot, MAP_SHARED | flags);
 	else
-		p = sys_mmap(hint, (size_t)size, prot, MAP_SHARED | flags, fd,
-			     0);
-	if (ret_handle) {
-		*ret_handle = NULL;
+		p = sys_mmap(m->hint, (size_t)size, prot, MAP_SHARED | flags,
+			     fd, 0);
+	if (m->ret_handle) {
+		*m->ret_handle = NULL;
 		if (!sys_failed(p) && prot & PROT_WRITE)
-			*ret_handle = sys_mmap(NULL, 4096,
-					       PROT_READ | PROT_WRITE,
-					       MAP_SHARED, fd, 0);
-		if (sys_failed(*ret_handle))
-			*ret_handle = NULL;
+			*m->ret_handle = sys_mmap(NULL, 4096,
+						  PROT_READ | PROT_WRITE,
+						  MAP_SHARED, fd, 0);
+		if (sys_failed(*m->ret_handle))
+			*m->ret_handle = NULL;
 	}
 	(void)sys_close(fd);
 	if (sys_failed(p))
 		return (int)(intptr_t)p;
-	*ret_addr = p;
+	*m->ret_addr = p;
 	return 0;
+}
+
+static int file_map(const char *path, void *hint, uint64_t size, int prot,
+		    int flags, unsigned kind, void **ret_addr,
+		    void **ret_handle)
+{
+	struct map m = { path,	hint, size,	prot,
+			 flags, kind, ret_addr, ret_handle };
+
+	return with_descriptor(do_map, &m);
 }
 
 static uint64_t file_resident(const char *path)

@@ -27,6 +27,15 @@ void text_str(struct text *t, const char *s)
 	text_bytes(t, s, strlen(s));
 }
 
+void text_cut(struct text *t, size_t used)
+{
+	if (used > t->used)
+		return;
+	t->used = used;
+	t->at[used] = '\0';
+	t->full = false;
+}
+
 void text_uint(struct text *t, uint64_t value, unsigned base, int width,
 	       char pad)
 {

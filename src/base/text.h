@@ -22,6 +22,7 @@ struct text {
 
 void text_init(struct text *t, char *buf, size_t size);
 void text_str(struct text *t, const char *s);
+void text_cut(struct text *t, size_t used); /* back to that length */
 void text_bytes(struct text *t, const char *s, size_t n);
 void text_uint(struct text *t, uint64_t value, unsigned base, int width,
 	       char pad);

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "base/borrow.h"
 #include "base/signals.h"
 #include "base/step.h"
 #include "core/limits.h"
@@ -178,70 +179,94 @@ static struct space *space_take(void)
 	return sp;
 }
 
-/* List held. 'dir' and 'st' are the directory's. */
-static int open_held(int dir, const struct sys_stat *st, const char *path,
-		     bool create, const struct registry_shape *shape,
-		     struct space **ret_space, struct text *why)
+struct opening {
+	const char *path; /* absolute */
+	bool create;
+	const struct registry_shape *shape;
+	struct text *why;
+	struct space *space; /* the result */
+};
+
+/* List held. Which space is it, or shall it be? Its registry may be closed. */
+static int space_choose(struct opening *o, const struct sys_stat *dir)
+{
+	struct space *sp;
+
+	for (sp = spaces; sp; sp = sp->next)
+		if (sp->reg.h && sp->dir_dev == dir->dev &&
+		    sp->dir_ino == dir->ino)
+			break;
+	if (!sp) {
+		sp = space_take();
+		if (!sp)
+			return -ENOMEM;
+		memcpy(sp->dir, o->path, strlen(o->path) + 1);
+		sp->backing = &backing_file;
+		sp->dir_dev = dir->dev;
+		sp->dir_ino = dir->ino;
+	}
+	o->space = sp;
+	return 0;
+}
+
+/* List held. All of opening that needs descriptors. */
+static int open_files(void *arg)
 {
 	static const struct registry_shape standard;
-	struct space *sp;
-	int r;
+	struct opening *o = arg;
+	struct sys_stat st;
+	bool made = false;
+	int dir, r;
 
-	for (sp = spaces; sp; sp = sp->next) {
-		if (sp->reg.h && sp->dir_dev == st->dev &&
-		    sp->dir_ino == st->ino) {
-			sp->refs++;
-			*ret_space = sp;
-			return 0;
-		}
+	dir = dir_open(o->path, o->create, &st, &made, o->why);
+	if (dir < 0)
+		return dir;
+	r = space_choose(o, &st);
+	if (r == 0 && !o->space->reg.h) {
+		text_str(o->why, "its registry ");
+		r = registry_open(dir, sys_geteuid(), o->create,
+				  o->shape ? o->shape : &standard,
+				  &o->space->reg, o->why);
 	}
-	sp = space_take();
-	if (!sp)
-		return -ENOMEM;
-	process_arrive(sp);
-	memcpy(sp->dir, path, strlen(path) + 1);
-	sp->backing = &backing_file;
-	sp->dir_dev = st->dev;
-	sp->dir_ino = st->ino;
-	life_self(&sp->self);
-	process_watch();
-	text_str(why, "its registry ");
-	r = registry_open(dir, sys_geteuid(), create, shape ? shape : &standard,
-			  &sp->reg, why);
-	if (r < 0)
-		return r;
-	sp->refs = 1;
-	*ret_space = sp;
-	return 0;
+	(void)sys_close(dir);
+	if (r < 0 && made)
+		(void)sys_unlinkat(AT_FDCWD, o->path, AT_REMOVEDIR);
+	return r;
 }
 
 int space_open(const char *path, bool create,
 	       const struct registry_shape *shape, struct space **ret_space,
 	       struct text *why)
 {
+	struct opening o = { NULL, create, shape, why, NULL };
+	size_t said = why->used;
 	char absolute[PATH_ROOM];
-	struct sys_stat st;
 	uint64_t signals;
-	bool made = false;
-	int dir, r;
+	int r;
 
 	r = path_absolute(path, absolute, sizeof(absolute));
 	if (r < 0) {
 		text_str(why, "has no usable path");
 		return r;
 	}
-	dir = dir_open(absolute, create, &st, &made, why);
-	if (dir < 0)
-		return dir;
+	o.path = absolute;
 
 	signals_block(&signals);
 	space_list_hold();
-	r = open_held(dir, &st, absolute, create, shape, ret_space, why);
+	r = open_files(&o);
+	if (r == -EMFILE) {
+		text_cut(why, said);
+		r = borrow_run(open_files, &o);
+	}
+	if (r == 0 && o.space->refs++ == 0) {
+		process_arrive(o.space);
+		life_self(&o.space->self);
+		process_watch();
+	}
 	space_list_release();
 	signals_restore(&signals);
-	(void)sys_close(dir);
-	if (r < 0 && made)
-		(void)sys_unlinkat(AT_FDCWD, absolute, AT_REMOVEDIR);
+	if (r == 0)
+		*ret_space = o.space;
 	return r;
 }
 

@@ -173,3 +173,24 @@ CASE("space", namespaces_do_not_see_each_other)
 	CHECK_EQ(ushm_detach(b, pb), 0);
 	CHECK_EQ(ushm_detach(a, pa), 0);
 }
+
+CASE("space", everything_works_without_a_descriptor)
+{
+	struct rlimit limit;
+	ushm_space *sp;
+	void *at;
+	int id;
+
+	unit_dir();
+	REQUIRE_OK(getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = 0;
+	REQUIRE_OK(setrlimit(RLIMIT_NOFILE, &limit));
+	sp = open_here(unit_dir());
+	CHECK_EQ(ushm_get(sp, 5, 10000, IPC_CREAT | 0600, &id), 0);
+	REQUIRE(ushm_attach(sp, id, NULL, 0, &at) == 0);
+	memset(at, 1, 10000);
+	CHECK_EQ(ushm_detach(sp, at), 0);
+	CHECK_EQ(ushm_remove(sp, id), 0);
+	limit.rlim_cur = limit.rlim_max;
+	REQUIRE_OK(setrlimit(RLIMIT_NOFILE, &limit));
+}
