@@ -376,7 +376,7 @@ void op_generate(uint64_t seed, struct op *ops, int n,
 			ops[i].arg[2] = IPC_RMID;
 			i++;
 		}
-		if (options.ticks && one_in(600) && i + 1 < n)
+		if (options.ticks && one_in(1000) && i + 1 < n)
 			ops[++i] = (struct op){ .code = OP_TICK };
 	}
 }

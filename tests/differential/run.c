@@ -19,7 +19,8 @@
  *   D10, D11	after each death, exec included, somebody looks at every
  *		segment before anything else happens
  *   D17, D24	who has become another user makes no call that opens a file,
- *		has made a call before, and is not asked for pages present
+ *		has made a call before, is not asked for pages present, and is
+ *		himself again before another worker goes on
  *   D23	pages swapped out are printed together with those present
  */
 #include "op.h"
@@ -92,6 +93,13 @@ static struct {
 		char *addr;
 		size_t length;
 	} floats[FLOATS];
+	/* What each page of the arena belongs to: see one_piece(). */
+	struct {
+		int attach; /* 0: nothing, -1: memory of the worker's own */
+		int piece;
+		int start; /* page where offset 0 of the segment would be */
+	} arena[ARENA_ROOM];
+	int last; /* attach or piece */
 } me;
 
 /* -------------------------------------------------------------- printing */
@@ -193,6 +201,59 @@ static void say_segment(const struct shmid_ds *d)
 	say_time("atime", d->shm_atime);
 	say_time("dtime", d->shm_dtime);
 	say_time("ctime", d->shm_ctime);
+}
+
+/* --------------------------------------------------- pieces in the arena */
+
+static void arena_clear(long page, size_t length)
+{
+	size_t n = (length + PAGE - 1) / PAGE;
+
+	for (size_t i = 0; i < n && page + (long)i < ARENA_ROOM; i++)
+		me.arena[(size_t)page + i].attach = 0;
+}
+
+static void arena_add(const char *p, size_t length, int attach, int start)
+{
+	long page = (p - ARENA) / PAGE;
+
+	me.last++;
+	for (size_t i = 0; i < (length + PAGE - 1) / PAGE; i++) {
+		me.arena[(size_t)page + i].attach = attach;
+		me.arena[(size_t)page + i].piece = me.last;
+		me.arena[(size_t)page + i].start = start;
+	}
+}
+
+/* shmdt(): the first piece in place, and others of the same attach. */
+static void arena_detach(long page)
+{
+	int attach = 0;
+
+	for (int i = (int)page; i < ARENA_ROOM; i++) {
+		if (me.arena[i].attach <= 0 || me.arena[i].start != page)
+			continue;
+		if (!attach)
+			attach = me.arena[i].attach;
+		if (me.arena[i].attach == attach)
+			me.arena[i].attach = 0;
+	}
+}
+
+/*
+ * Moving several mappings, and gaps, at once is new in Linux 6.17, and there
+ * the kernel refuses for its own segments (EFAULT) what it does for files:
+ * known/ has what comes of that. Until it is settled a range is one piece of
+ * an attachment, or all of the worker's own, or nothing.
+ */
+static bool one_piece(long page, long pages)
+{
+	for (long i = page + 1; i < page + pages; i++)
+		if (me.arena[i].attach != me.arena[page].attach ||
+		    (me.arena[i].attach > 0 &&
+		     me.arena[i].piece != me.arena[page].piece))
+			return false;
+	return true;
 }
 
 /* ------------------------------------------------------------ operations */
@@ -315,8 +376,19 @@ static void run_control(const long *a)
 	say_result(shmctl(run_id(a[0], a[1]), (int)a[2], buf[a[3] & 3]));
 }
 
+/* Only pages of the arena, so that nothing else of the worker is hit. */
+static bool in_arena(long page, size_t length)
+{
+	if (page >= 0 && page < ARENA_ROOM &&
+	    length <= (size_t)(ARENA_ROOM - page) * PAGE)
+		return true;
+	say(" not in the arena\n");
+	return false;
+}
+
 static void run_attach(const long *a)
 {
+	struct shmid_ds d;
 	char *p;
 
 	if (is_other_user()) {
@@ -326,6 +398,13 @@ static void run_attach(const long *a)
 	sh->calls++;
 	p = shmat(run_id(a[0], a[1]), ARENA + a[2] * PAGE + a[3], (int)a[4]);
 	say_address(p, false);
+	if (p == (char *)-1)
+		return;
+	sh->calls++;
+	if (shmctl(run_id(a[0], 2), SHM_STAT_ANY, &d) < 0)
+		say("  lost: %s\n", error_name(errno));
+	else if (in_arena(a[2], d.shm_segsz))
+		arena_add(p, d.shm_segsz, ++me.last, (int)a[2]);
 }
 
 static void run_attach_float(const long *a)
@@ -384,27 +463,41 @@ static void touch_float(const long *a, long value)
 		say(" not there\n");
 }
 
-/* Only pages of the arena, so that nothing else of the worker is hit. */
-static bool in_arena(long page, size_t length)
-{
-	if (page >= 0 && page < ARENA_ROOM &&
-	    length <= (size_t)(ARENA_ROOM - page) * PAGE)
-		return true;
-	say(" not in the arena\n");
-	return false;
-}
-
 static void run_remap(const long *a)
 {
 	size_t old = (size_t)a[1] * PAGE, new = (size_t)a[2] * PAGE;
+	int was, start;
+	char *p;
 
 	if (!in_arena(a[0], old) || !in_arena(a[0], new) ||
 	    !in_arena(a[4], new))
 		return;
+	if (!one_piece(a[0], a[1])) {
+		say(" not of one piece\n");
+		return;
+	}
+	was = me.arena[a[0]].attach;
+	start = me.arena[a[0]].start;
 	sh->calls++;
-	say_address(mremap(ARENA + a[0] * PAGE, old, new, (int)a[3],
-			   ARENA + a[4] * PAGE),
-		    false);
+	p = mremap(ARENA + a[0] * PAGE, old, new, (int)a[3],
+		   ARENA + a[4] * PAGE);
+	say_address(p, false);
+	if (p == MAP_FAILED)
+		return;
+	if (p == ARENA + a[0] * PAGE) {
+		if (new < old)
+			arena_clear(a[0] + a[2], old - new);
+		for (long i = a[0] + a[1]; i < a[0] + a[2]; i++)
+			me.arena[i] = me.arena[a[0]];
+		return;
+	}
+	/* With 4, MREMAP_DONTUNMAP, the old mapping stays. */
+	if (!(a[3] & 4))
+		arena_clear(a[0], old);
+	if (was)
+		arena_add(p, new, was, start + (int)(a[4] - a[0]));
+	else
+		arena_clear(a[4], new);
 }
 
 /* What became of a float: detached, unmapped, moved to 'page'. */
@@ -422,12 +515,13 @@ static void run_float(int code, int number, long page)
 		say_result(shmdt(p));
 	else if (code == OP_UNMAPF)
 		say_result(munmap(p, length));
-	else if (in_arena(page, length))
-		say_address(mremap(p, length, length,
-				   MREMAP_MAYMOVE | MREMAP_FIXED,
-				   ARENA + page * PAGE),
-			    false);
-	else
+	else if (in_arena(page, length)) {
+		p = mremap(p, length, length, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   ARENA + page * PAGE);
+		say_address(p, false);
+		if (p != MAP_FAILED)
+			arena_add(p, length, ++me.last, (int)page);
+	} else
 		return;
 	/* The system may put something else there: it is not to be named. */
 	me.floats[number].addr = NULL;
@@ -440,8 +534,22 @@ static void run_user(int code, long id)
 		return;
 	}
 	/* The namespace is open from now on, should it need to be. */
-	(void)shmctl(0, SHM_UNLOCK, NULL);
+	(void)shmctl(INT_MAX, SHM_UNLOCK, NULL);
 	say_result(code == OP_EUID ? seteuid((uid_t)id) : setegid((gid_t)id));
+}
+
+/*
+ * Nobody else works while a worker is another user: what he destroys then has
+ * a file that he may not remove (D24), and an index that is in use until he
+ * is himself again and calls.
+ */
+static void restore_user(void)
+{
+	if (!is_other_user())
+		return;
+	if (seteuid(getuid()) < 0 || setegid(getgid()) < 0)
+		say("cannot be myself again: %s\n", error_name(errno));
+	(void)shmctl(INT_MAX, SHM_UNLOCK, NULL);
 }
 
 static void work(void) __attribute__((noreturn));
@@ -486,9 +594,7 @@ static void run_exec(void)
 {
 	char number[16], memory[16];
 
-	/* D17: the new image opens the namespace again. */
-	if (is_other_user() && (seteuid(getuid()) || setegid(getgid())))
-		say(" still another user");
+	restore_user(); /* D17: the new image opens the namespace */
 	snprintf(number, sizeof(number), "%d", me.number);
 	snprintf(memory, sizeof(memory), "%d", me.memory);
 	say("\n");
@@ -500,6 +606,7 @@ static void run_exec(void)
 static void run_exit(long how)
 {
 	say("\n");
+	restore_user();
 	switch (how) {
 	case 0:
 		exit(0);
@@ -522,6 +629,7 @@ static void run_op(const struct op *op)
 {
 	const long *a = op->arg;
 	char *p;
+	int r;
 
 	switch ((enum op_code)op->code) {
 	case OP_GET:
@@ -534,13 +642,10 @@ static void run_op(const struct op *op)
 			break;
 		}
 		sh->calls++;
-		{
-			int id = shmget((key_t)a[1], (size_t)a[2], (int)a[3]);
-
-			say_result(id);
-			if (id >= 0)
-				sh->ids[a[0]] = id;
-		}
+		r = shmget((key_t)a[1], (size_t)a[2], (int)a[3]);
+		say_result(r);
+		if (r >= 0)
+			sh->ids[a[0]] = r;
 		break;
 	case OP_AT:
 		run_attach(a);
@@ -550,7 +655,10 @@ static void run_op(const struct op *op)
 		break;
 	case OP_DT:
 		sh->calls++;
-		say_result(shmdt(ARENA + a[0] * PAGE + a[1]));
+		r = shmdt(ARENA + a[0] * PAGE + a[1]);
+		say_result(r);
+		if (r == 0)
+			arena_detach(a[0]);
 		break;
 	case OP_DTF:
 	case OP_UNMAPF:
@@ -589,7 +697,10 @@ static void run_op(const struct op *op)
 		if (!in_arena(a[0], (size_t)a[1]))
 			break;
 		sh->calls++;
-		say_result(munmap(ARENA + a[0] * PAGE, (size_t)a[1]));
+		r = munmap(ARENA + a[0] * PAGE, (size_t)a[1]);
+		say_result(r);
+		if (r == 0)
+			arena_clear(a[0], (size_t)a[1]);
 		break;
 	case OP_MAP:
 		if (!in_arena(a[0], (size_t)a[1] * PAGE))
@@ -601,6 +712,8 @@ static void run_op(const struct op *op)
 				 (a[2] ? MAP_FIXED_NOREPLACE : MAP_FIXED),
 			 -1, 0);
 		say_address(p, false);
+		if (p != MAP_FAILED)
+			arena_add(p, (size_t)a[1] * PAGE, -1, 0);
 		break;
 	case OP_REMAP:
 		run_remap(a);
@@ -680,6 +793,7 @@ static void work(void)
 	struct sigaction sa = { .sa_handler = touched, .sa_flags = SA_NODEFER };
 	struct order o;
 
+	restore_user();
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	for (;;) {
@@ -690,6 +804,7 @@ static void work(void)
 		if (read(fd, &o, sizeof(o)) != sizeof(o))
 			_exit(1);
 		obey(&o);
+		restore_user();
 		answer();
 	}
 }
