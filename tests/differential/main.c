@@ -7,7 +7,8 @@
  *	differential -f FILE                      run the operations in FILE
  *	differential -c FILE                      print them as C: standalone.c
  *
- * -x: with SHM_EXEC; -t: with pauses that let times differ. Run once on the
+ * -x: with SHM_EXEC; -t: with pauses that let times differ;
+ * -m: with what meets the bugs in known/, too. Run once on the
  * kernel and once on something else, the two outputs must be the same: see
  * ./compare.
  */
@@ -20,8 +21,9 @@
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: differential [-g] [-nNUMBER] [-x] [-t] SEED\n"
-			"       differential -f|-c FILE\n");
+	fprintf(stderr,
+		"usage: differential [-g] [-nNUMBER] [-x] [-t] [-m] SEED\n"
+		"       differential [-m] -f|-c FILE\n");
 	return 2;
 }
 
@@ -65,7 +67,7 @@ int main(int argc, char **argv)
 {
 	struct op_options options = { 0 };
 	const char *run_file = NULL, *c_file = NULL;
-	bool only_print = false;
+	bool only_print = false, with_known = false;
 	struct op *ops = NULL;
 	int opt, n = 1000, r;
 	char buf[200];
@@ -73,7 +75,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "-W") == 0)
 		return run_again(argc - 1, argv + 1);
 
-	while ((opt = getopt(argc, argv, "gn:xtf:c:")) != -1) {
+	while ((opt = getopt(argc, argv, "gn:xtmf:c:")) != -1) {
 		if (opt == 'g')
 			only_print = true;
 		else if (opt == 'n')
@@ -82,6 +84,8 @@ int main(int argc, char **argv)
 			options.exec = true;
 		else if (opt == 't')
 			options.ticks = true;
+		else if (opt == 'm')
+			with_known = true;
 		else if (opt == 'f')
 			run_file = optarg;
 		else if (opt == 'c')
@@ -110,7 +114,7 @@ int main(int argc, char **argv)
 			puts(buf);
 		}
 	} else {
-		r = run(ops, n);
+		r = run(ops, n, with_known);
 	}
 	free(ops);
 	return r;

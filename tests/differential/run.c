@@ -82,6 +82,7 @@ static struct shared {
 	unsigned long calls;
 	size_t used;
 	char out[OUT_ROOM];
+	bool with_known;
 	int nops;
 	struct op ops[];
 } * sh;
@@ -241,9 +242,9 @@ static void arena_detach(long page)
 }
 
 /*
- * Moving several mappings, and gaps, at once is new in Linux 6.17, and there
+ * Moving with_known mappings, and gaps, at once is new in Linux 6.17, and there
  * the kernel refuses for its own segments (EFAULT) what it does for files:
- * known/ has what comes of that. Until it is settled a range is one piece of
+ * known/ has what comes of that. Until it is settled, a range is one piece of
  * an attachment, or all of the worker's own, or nothing.
  */
 static bool one_piece(long page, long pages)
@@ -254,6 +255,24 @@ static bool one_piece(long page, long pages)
 		     me.arena[i].piece != me.arena[page].piece))
 			return false;
 	return true;
+}
+
+/*
+ * Linux makes one mapping of two when one of them is moved to where it
+ * continues the other; ushm counts two: known/mremap-back-together.
+ */
+static bool would_join(const long *a)
+{
+	int attach = me.arena[a[0]].attach;
+	int start = me.arena[a[0]].start + (int)(a[4] - a[0]);
+	long before = a[4] - 1, behind = a[4] + a[2];
+
+	if (attach <= 0 || !(a[3] & MREMAP_FIXED))
+		return false;
+	return (before >= 0 && me.arena[before].attach == attach &&
+		me.arena[before].start == start) ||
+	       (behind < ARENA_ROOM && me.arena[behind].attach == attach &&
+		me.arena[behind].start == start);
 }
 
 /* ------------------------------------------------------------ operations */
@@ -388,22 +407,26 @@ static bool in_arena(long page, size_t length)
 
 static void run_attach(const long *a)
 {
-	struct shmid_ds d;
+	int id = run_id(a[0], a[1]);
+	struct shmid_ds d = { 0 };
 	char *p;
 
 	if (is_other_user()) {
 		say(" not as another user\n");
 		return;
 	}
+	/* known/remap-last: replacing its last attachments destroys it. */
 	sh->calls++;
-	p = shmat(run_id(a[0], a[1]), ARENA + a[2] * PAGE + a[3], (int)a[4]);
-	say_address(p, false);
-	if (p == (char *)-1)
+	if (shmctl(id & 32767, SHM_STAT_ANY, &d) >= 0 && a[4] & SHM_REMAP &&
+	    d.shm_perm.mode & SHM_DEST &&
+	    d.shm_nattch * PAGE <= d.shm_segsz + PAGE - 1 && !sh->with_known) {
+		say(" not over the last attachment\n");
 		return;
+	}
 	sh->calls++;
-	if (shmctl(run_id(a[0], 2), SHM_STAT_ANY, &d) < 0)
-		say("  lost: %s\n", error_name(errno));
-	else if (in_arena(a[2], d.shm_segsz))
+	p = shmat(id, ARENA + a[2] * PAGE + a[3], (int)a[4]);
+	say_address(p, false);
+	if (p != (char *)-1 && in_arena(a[2], d.shm_segsz))
 		arena_add(p, d.shm_segsz, ++me.last, (int)a[2]);
 }
 
@@ -472,8 +495,12 @@ static void run_remap(const long *a)
 	if (!in_arena(a[0], old) || !in_arena(a[0], new) ||
 	    !in_arena(a[4], new))
 		return;
-	if (!one_piece(a[0], a[1])) {
+	if (!sh->with_known && !one_piece(a[0], a[1])) {
 		say(" not of one piece\n");
+		return;
+	}
+	if (!sh->with_known && would_join(a)) {
+		say(" not where it would join another\n");
 		return;
 	}
 	was = me.arena[a[0]].attach;
@@ -1069,7 +1096,7 @@ static void clean(void)
 	flush_out();
 }
 
-int run(const struct op *ops, int n)
+int run(const struct op *ops, int n, bool with_known)
 {
 	int fd = memfd_create("differential", 0);
 	void *p;
@@ -1086,6 +1113,7 @@ int run(const struct op *ops, int n)
 		return 1;
 	memcpy(sh->ops, ops, (size_t)n * sizeof(*ops));
 	sh->nops = n;
+	sh->with_known = with_known;
 	sh->conductor = getpid();
 	sh->ticks[sh->nticks++] = now();
 	memset(sh->ids, 0x3f, sizeof(sh->ids)); /* ids that never were */
