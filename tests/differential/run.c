@@ -503,6 +503,12 @@ static void run_remap(const long *a)
 		say(" not where it would join another\n");
 		return;
 	}
+	/* known/mremap-of-nothing-onto-itself: it fails, and is unmapped. */
+	if (!sh->with_known && old == 0 && a[3] & MREMAP_FIXED &&
+	    a[4] <= a[0] && a[0] < a[4] + a[2]) {
+		say(" not onto itself\n");
+		return;
+	}
 	was = me.arena[a[0]].attach;
 	start = me.arena[a[0]].start;
 	sh->calls++;
