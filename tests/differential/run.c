@@ -29,6 +29,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -73,6 +74,7 @@ static struct shared {
 	int ids[SLOTS];
 	struct {
 		pid_t pid; /* 0: not there */
+		bool here; /* has run since it was forked */
 	} worker[WORKERS];
 	pid_t births[BIRTHS];
 	int nbirths;
@@ -602,11 +604,21 @@ static void run_fork(int number)
 		say(" not now\n");
 		return;
 	}
+	__atomic_store_n(&sh->worker[number].here, false, __ATOMIC_RELAXED);
 	pid = fork();
 	if (pid == 0) {
 		me.number = number;
+		__atomic_store_n(&sh->worker[number].here, true,
+				 __ATOMIC_RELEASE);
 		work();
 	}
+	/*
+	 * `linked` does not know a child's pid until it runs: killed before,
+	 * it may be counted for some 20 ms, and is not the lpid.
+	 */
+	while (pid > 0 && !sh->with_known &&
+	       !__atomic_load_n(&sh->worker[number].here, __ATOMIC_ACQUIRE))
+		sched_yield();
 	if (pid > 0)
 		born(number, pid);
 	say(" = %s\n", pid > 0 ? "born" : error_name(errno));
