@@ -65,7 +65,6 @@ enum {
 	BIRTHS = 1 << 14,
 	TICKS = 1 << 10,
 	SECONDS_TO_ANSWER = 60,
-	INDEXES = 64, /* the kernel goes round after so many */
 };
 
 static struct shared {
@@ -336,9 +335,19 @@ static void say_totals(void)
 	say_result(r);
 }
 
+static int highest_index(void)
+{
+	struct shm_info i;
+
+	sh->calls++;
+	return shmctl(0, SHM_INFO, (struct shmid_ds *)&i);
+}
+
 static void audit(void)
 {
-	for (int i = 0; i < INDEXES; i++)
+	int highest = highest_index();
+
+	for (int i = 0; i <= highest; i++)
 		audit_entry(i);
 	say("  all");
 	say_totals();
@@ -1098,7 +1107,9 @@ static void clean(void)
 	say("end\n");
 	pid = fork();
 	if (pid == 0) {
-		for (int i = 0; i < INDEXES; i++) {
+		int highest = highest_index();
+
+		for (int i = 0; i <= highest; i++) {
 			struct shmid_ds d;
 			int id = shmctl(i, SHM_STAT_ANY, &d);
 

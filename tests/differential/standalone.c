@@ -109,7 +109,10 @@ static inline void set(int id, uid_t uid, gid_t gid, int mode)
 
 static inline void audit(void)
 {
-	for (int i = 0; i < 64; i++) {
+	struct shm_info info;
+	int highest = shmctl(0, SHM_INFO, (struct shmid_ds *)&info);
+
+	for (int i = 0; i <= highest; i++) {
 		struct shmid_ds d;
 		int r = shmctl(i, SHM_STAT_ANY, &d);
 
