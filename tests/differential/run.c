@@ -209,16 +209,27 @@ static void say_segment(const struct shmid_ds *d)
 
 static void arena_clear(long page, size_t length)
 {
-	size_t n = (length + PAGE - 1) / PAGE;
+	long end = page + (long)((length + PAGE - 1) / PAGE);
+	int piece;
 
-	for (size_t i = 0; i < n && page + (long)i < ARENA_ROOM; i++)
-		me.arena[(size_t)page + i].attach = 0;
+	/* What lies behind the hole is another piece from now on. */
+	if (end < ARENA_ROOM) {
+		piece = me.arena[end].piece;
+		me.last++;
+		for (long i = end; i < ARENA_ROOM && me.arena[i].attach &&
+				   me.arena[i].piece == piece;
+		     i++)
+			me.arena[i].piece = me.last;
+	}
+	for (long i = page; i < end && i < ARENA_ROOM; i++)
+		me.arena[i].attach = 0;
 }
 
 static void arena_add(const char *p, size_t length, int attach, int start)
 {
 	long page = (p - ARENA) / PAGE;
 
+	arena_clear(page, length);
 	me.last++;
 	for (size_t i = 0; i < (length + PAGE - 1) / PAGE; i++) {
 		me.arena[(size_t)page + i].attach = attach;
@@ -330,7 +341,8 @@ static void say_totals(void)
 	sh->calls++;
 	r = shmctl(0, SHM_INFO, (struct shmid_ds *)&i);
 	say(" used=%d total=%lu", i.used_ids, i.shm_tot);
-	if (!is_other_user())
+	/* After a pause Linux may have taken back pages that were only read. */
+	if (!is_other_user() && sh->nticks == 1)
 		say(" present=%lu", i.shm_rss + i.shm_swp);
 	say_result(r);
 }
