@@ -169,8 +169,6 @@ static int attach_entered(struct space *sp, uint32_t index,
 	piece.length = (copy->size + unit - 1) & ~(unit - 1);
 	piece.flags = ((uint32_t)shmflg & PIECE_ATTACHED) |
 		      (uint32_t)segment_prot(shmflg);
-	if (shmflg & SHM_REMAP)
-		pieces_unmap(sp, piece.addr, piece.addr + piece.length);
 
 	/* Nobody can use the mapping yet: if the segment went meanwhile, it
 	 * was never attached. */
@@ -192,6 +190,12 @@ static int attach_entered(struct space *sp, uint32_t index,
 		if (space_grow(sp, &r->h->attaches) < 0)
 			break;
 	}
+	/* What it was mapped over goes after it came: it may have been the last
+	 * attachment of this very segment. */
+	if (shmflg & SHM_REMAP)
+		pieces_unmap(sp, piece.addr, piece.addr + piece.length,
+			     ret < 0 ? NO_INDEX
+				     : ledger_first(r, space_slot(sp)));
 	if (ret < 0) {
 		(void)sys_munmap(p, (size_t)piece.length);
 		return ret;

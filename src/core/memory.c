@@ -51,7 +51,7 @@ static void all_unmap(uintptr_t from, size_t length)
 
 	for (struct space *sp = space_first(); sp; sp = sp->next)
 		if (sp->me && pieces_touch(sp, from, length))
-			pieces_unmap(sp, from, to);
+			pieces_unmap(sp, from, to, NO_INDEX);
 }
 
 int memory_munmap(void *addr, size_t length)
@@ -105,7 +105,7 @@ static void record_mremap(struct space *sp, uintptr_t old, size_t old_size,
 
 	if (p == old && old_size) {
 		if (grown < before) {
-			pieces_unmap(sp, old + grown, old + before);
+			pieces_unmap(sp, old + grown, old + before, NO_INDEX);
 		} else if (grown > before) {
 			c.piece.length += grown - before;
 			(void)pieces_change(sp, &c);
@@ -115,24 +115,125 @@ static void record_mremap(struct space *sp, uintptr_t old, size_t old_size,
 	}
 	(void)pieces_add(sp, c.segment, &piece);
 	if (old_size && !(flags & MREMAP_DONTUNMAP))
-		pieces_unmap(sp, old, old + before);
+		pieces_unmap(sp, old, old + before, NO_INDEX);
+}
+
+/*
+ * May the range be moved? The kernel refuses more than one mapping at once,
+ * if one of them is a segment's; since Linux 6.17 not if all are files'.
+ */
+static bool may_move(const struct space *sp, uintptr_t old, size_t old_size)
+{
+	uint64_t to = ((uint64_t)old + old_size + ALIGN) & ~(uint64_t)ALIGN;
+	const struct layout_attach *a;
+	uint32_t link;
+
+	link = pieces_next(sp, NO_INDEX, old, to);
+	if (link == NO_INDEX)
+		return true;
+	a = &sp->reg.attaches[link - 1];
+	return a->addr <= old && a->addr + a->length >= to;
+}
+
+/* Is all of the range mapped? MS_ASYNC does nothing else. */
+static bool all_mapped(uintptr_t addr, size_t length)
+{
+	return SYS3(SYS_msync, addr & ~(uintptr_t)ALIGN,
+		    length + (addr & ALIGN), MS_ASYNC) != -ENOMEM;
+}
+
+/* What a FIXED mremap() that failed has unmapped all the same. */
+static void settle_target(struct space *sp, uintptr_t from, size_t length)
+{
+	uint64_t to = ((uint64_t)from + length + ALIGN) & ~(uint64_t)ALIGN;
+	uint32_t link = NO_INDEX;
+
+	while ((link = pieces_next(sp, link, from, to)) != NO_INDEX) {
+		const struct layout_attach *a = &sp->reg.attaches[link - 1];
+		uint64_t start = a->addr > from ? a->addr : from;
+		uint64_t end = a->addr + a->length;
+
+		if (end > to)
+			end = to;
+		if (all_mapped((uintptr_t)start, (size_t)(end - start)))
+			continue;
+		/* All of the target went, or nothing. */
+		pieces_unmap(sp, from, to, NO_INDEX);
+		return;
+	}
+}
+
+/* What the kernel refuses before it looks at any mapping: mremap(2). */
+static bool mremap_invalid(uintptr_t old, size_t old_size, size_t new_size,
+			   int flags, uintptr_t target)
+{
+	uint64_t from = old, length = (old_size + ALIGN) & ~(uint64_t)ALIGN;
+	uint64_t size = (new_size + ALIGN) & ~(uint64_t)ALIGN;
+
+	if (old & ALIGN || size == 0 ||
+	    flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+		return true;
+	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) &&
+	    !(flags & MREMAP_MAYMOVE))
+		return true;
+	if (flags & MREMAP_DONTUNMAP && length != size)
+		return true;
+	return flags & MREMAP_FIXED &&
+	       (target & ALIGN ||
+		(from + length > target && (uint64_t)target + size > from));
+}
+
+/* 0: it is for the kernel to decide; else what the kernel would say. */
+static int mremap_refused(uintptr_t old, size_t old_size, size_t new_size,
+			  int flags, uintptr_t target)
+{
+	bool refused = false;
+
+	if (old_size == 0 ||
+	    mremap_invalid(old, old_size, new_size, flags, target))
+		return 0;
+	for (struct space *sp = space_first(); sp; sp = sp->next) {
+		if (!sp->me)
+			continue;
+		refused |= !may_move(sp, old, old_size);
+
+		/* What lies under a gap would stay mapped at the target. */
+		refused |= flags & MREMAP_FIXED &&
+			   pieces_touch(sp, target, new_size) &&
+			   !all_mapped(old, old_size);
+	}
+	return refused ? -EFAULT : 0;
 }
 
 void *memory_mremap(void *old, size_t old_size, size_t new_size, int flags,
 		    void *new_addr)
 {
+	uintptr_t from = (uintptr_t)old;
 	struct space_entry e;
 	void *p;
 
 	enter_all(&e);
-	p = sys_mremap(old, old_size, new_size, flags, new_addr);
-	if (!sys_failed(p)) {
+	p = (void *)(intptr_t)mremap_refused(from, old_size, new_size, flags,
+					     (uintptr_t)new_addr);
+	if (!p)
+		p = sys_mremap(old, old_size, new_size, flags, new_addr);
+	for (struct space *sp = space_first(); sp; sp = sp->next) {
+		if (!sp->me)
+			continue;
+		if (sys_failed(p)) {
+			if (flags & MREMAP_FIXED &&
+			    (uintptr_t)new_addr % 4096 == 0)
+				settle_target(sp, (uintptr_t)new_addr,
+					      new_size);
+			continue;
+		}
 		if (flags & MREMAP_FIXED)
-			all_unmap((uintptr_t)p, new_size);
-		for (struct space *sp = space_first(); sp; sp = sp->next)
-			if (sp->me)
-				record_mremap(sp, (uintptr_t)old, old_size,
-					      (uintptr_t)p, new_size, flags);
+			pieces_unmap(sp, (uintptr_t)p,
+				     ((uintptr_t)p + new_size + ALIGN) &
+					     ~(uint64_t)ALIGN,
+				     NO_INDEX);
+		record_mremap(sp, from, old_size, (uintptr_t)p, new_size,
+			      flags);
 	}
 	leave_all(&e);
 	return p;

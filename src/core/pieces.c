@@ -85,17 +85,28 @@ uint32_t pieces_next(const struct space *sp, uint32_t link, uint64_t from,
 	return link;
 }
 
+/* A piece of ours in the range, but not 'keep'. */
+static uint32_t piece_other(const struct space *sp, uint64_t from, uint64_t to,
+			    uint32_t keep)
+{
+	uint32_t link = pieces_next(sp, NO_INDEX, from, to);
+
+	if (link != NO_INDEX && link == keep)
+		link = pieces_next(sp, link, from, to);
+	return link;
+}
+
 /*
  * The range is unmapped: records of pieces within go, others shrink, one that
  * sticks out on both sides becomes two. As the kernel, a split counts as an
  * attach (atime) and what goes as a detach (dtime).
  */
-void pieces_unmap(struct space *sp, uint64_t from, uint64_t to)
+void pieces_unmap(struct space *sp, uint64_t from, uint64_t to, uint32_t keep)
 {
 	struct registry *r = &sp->reg;
 	uint32_t link;
 
-	while ((link = pieces_next(sp, NO_INDEX, from, to)) != NO_INDEX) {
+	while ((link = piece_other(sp, from, to, keep)) != NO_INDEX) {
 		struct layout_attach *a = &r->attaches[link - 1];
 		uint64_t start = a->addr, end = a->addr + a->length;
 		struct ledger_piece whole = { start, a->length, a->offset,

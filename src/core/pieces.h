@@ -45,8 +45,8 @@ int pieces_add(struct space *sp, uint32_t segment,
 	       const struct ledger_piece *piece);
 int pieces_change(struct space *sp, const struct piece_change *c);
 
-/* The range is not mapped any more. */
-void pieces_unmap(struct space *sp, uint64_t from, uint64_t to);
+/* The range is not mapped any more, but for the record 'keep' (or NO_INDEX). */
+void pieces_unmap(struct space *sp, uint64_t from, uint64_t to, uint32_t keep);
 
 /* The range has got other properties. */
 void pieces_mark(struct space *sp, uint64_t from, uint64_t to, uint32_t mask,

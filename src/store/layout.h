@@ -33,7 +33,8 @@
  * each owner in bits 31-8, the state in bits 7-0.
  *
  *   FREE      Anyone may claim it by compare-and-swap.
- *   CLAIMING  its owner is filling it in; it has no attachments yet.
+ *   CLAIMING  its owner is filling it in; only a forked child's has
+ *             attachments yet.
  *             A dead claimer's slot is freed by the sweep.
  *   LIVE      in use; the life word is locked by a thread of the process.
  *   UNBORN    reserved by a parent for the child that its fork() makes; pid

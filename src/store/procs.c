@@ -118,21 +118,26 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 
 	if (!p)
 		return -ESRCH;
+
+	/* First of all our own: while it is UNBORN its fields tell others
+	 * whose child to look for. */
+	claim = load_acquire(&p->claim);
+	do {
+		if (claim_state(claim) != PROC_UNBORN)
+			return -ESRCH;
+	} while (!swap_if(&p->claim, &claim,
+			  claim_make(claim, PROC_CLAIMING, self->pid)));
+	step("procs: child claims its slot");
+
 	slot_fill(p, self);
 	ret = life_begin(p);
 	if (ret < 0)
-		return ret;
+		return ret; /* its records stay, as long as we live */
 	step("procs: child's life word locked");
-
-	claim = load_acquire(&p->claim);
-	while (claim_state(claim) == PROC_UNBORN) {
-		if (swap_if(&p->claim, &claim,
-			    claim_make(claim, PROC_LIVE, self->pid))) {
-			step("procs: child born");
-			return 0;
-		}
-	}
-	return -ESRCH;
+	store_release(&p->claim, claim_make(load_relaxed(&p->claim), PROC_LIVE,
+					    self->pid));
+	step("procs: child born");
+	return 0;
 }
 
 void procs_forked(struct registry *r, const struct procs_child *child, int pid)
