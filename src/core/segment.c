@@ -414,9 +414,11 @@ int segment_lock(struct space *sp, int id, bool lock)
 		return r;
 	r = perm_check_lock(s, lock);
 	if (r == 0 && !(s->flags & SEG_HUGE)) {
-		undo_guard(&sp->reg, &s->guard);
-		undo_set32(&sp->reg, &s->mode,
-			   lock ? s->mode | SHM_LOCKED : s->mode & ~SHM_LOCKED);
+		if (lock && !(s->mode & SHM_LOCKED))
+			r = perm_check_lock_limit(sp->reg.h->locked + s->pages);
+		if (r == 0)
+			segments_set_lock(&sp->reg,
+					  registry_index(&sp->reg, id), lock);
 	}
 	return done(sp, &e, r);
 }

@@ -216,6 +216,7 @@ struct layout_header {
 	uint64_t next_attach; /* numbers the attaches */
 	uint32_t nattaches;   /* records in use */
 	uint32_t unused;
+	uint64_t locked; /* pages of segments that are SHM_LOCKED */
 
 	/*
 	 * Undo log of the change in progress. 'undo_count' > 0: restore the

@@ -95,3 +95,13 @@ int perm_check_lock(const struct layout_segment *s, bool lock)
 		return -EPERM;
 	return 0;
 }
+
+int perm_check_lock_limit(uint64_t pages)
+{
+	struct sys_rlimit limit;
+
+	if (sys_prlimit(RLIMIT_MEMLOCK, NULL, &limit) < 0 ||
+	    pages <= limit.cur / LAYOUT_PAGE || capable(CAP_IPC_LOCK))
+		return 0;
+	return -ENOMEM;
+}

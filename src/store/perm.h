@@ -25,4 +25,7 @@ int perm_check_control(const struct layout_segment *s);
 /* SHM_LOCK, SHM_UNLOCK: CAP_IPC_LOCK, or owner and a limit. 0 or -EPERM. */
 int perm_check_lock(const struct layout_segment *s, bool lock);
 
+/* May there be this many locked pages in the namespace? 0 or -ENOMEM. */
+int perm_check_lock_limit(uint64_t pages);
+
 #endif

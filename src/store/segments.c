@@ -297,12 +297,27 @@ void segments_forget_key(struct registry *r, uint32_t index)
 	undo_set_i32(r, &s->key, IPC_PRIVATE);
 }
 
+void segments_set_lock(struct registry *r, uint32_t index, bool lock)
+{
+	struct layout_segment *s = &r->segments[index];
+	uint64_t locked = r->h->locked;
+
+	if (lock == !!(s->mode & SHM_LOCKED))
+		return;
+	undo_guard(r, &s->guard);
+	undo_set64(r, &r->h->locked,
+		   lock ? locked + s->pages : locked - s->pages);
+	undo_set32(r, &s->mode,
+		   lock ? s->mode | SHM_LOCKED : s->mode & ~SHM_LOCKED);
+}
+
 void segments_doom(struct registry *r, uint32_t index, uint32_t owner)
 {
 	struct layout_segment *s = &r->segments[index];
 
 	undo_guard(r, &s->guard);
 	if (s->state == SEG_LIVE) {
+		segments_set_lock(r, index, false);
 		segments_forget_key(r, index);
 		undo_set32(r, &r->h->unsettled, r->h->unsettled + 1);
 	}

@@ -69,6 +69,9 @@ void segments_publish(struct registry *r, uint32_t index,
  */
 void segments_doom(struct registry *r, uint32_t index, uint32_t owner);
 
+/* SHM_LOCK, SHM_UNLOCK: the mode bit, and the sum of locked pages. */
+void segments_set_lock(struct registry *r, uint32_t index, bool lock);
+
 /* The index is free for another segment. */
 void segments_free(struct registry *r, uint32_t index);
 

@@ -72,7 +72,7 @@ static void check_segments(const struct registry *r, struct report *rep)
 {
 	const struct layout_header *h = r->h;
 	uint32_t in_use = 0, unsettled = 0;
-	uint64_t pages = 0, keyed = 0;
+	uint64_t pages = 0, keyed = 0, locked = 0;
 
 	for (uint32_t i = 0; i < h->segments.used; i++) {
 		const struct layout_segment *s = registry_segment(r, i);
@@ -92,6 +92,8 @@ static void check_segments(const struct registry *r, struct report *rep)
 			pages += s->pages;
 		}
 		unsettled += s->state == SEG_RESERVED || s->state == SEG_DOOMED;
+		if (s->state == SEG_LIVE && s->mode & SHM_LOCKED)
+			locked += s->pages;
 		if (s->state == SEG_LIVE)
 			check_segment_list(r, i, rep);
 		else if (s->attaches)
@@ -109,6 +111,8 @@ static void check_segments(const struct registry *r, struct report *rep)
 		wrong(rep, "segments in use are miscounted", in_use);
 	if (unsettled != h->unsettled)
 		wrong(rep, "unsettled segments are miscounted", unsettled);
+	if (locked != h->locked)
+		wrong(rep, "locked pages are miscounted", locked);
 	if (pages != h->pages)
 		wrong(rep, "pages are miscounted", pages);
 }

@@ -661,3 +661,18 @@ CASE("C44 C59", one_segment_attached_side_by_side_is_two_attaches)
 	detach(p + page);
 	destroy(id);
 }
+
+CASE("C25", huge_segment_is_attached_at_multiples_of_its_page)
+{
+	int id = shmget(IPC_PRIVATE, 2 << 20, 04000 | 010000 | 0600);
+	uintptr_t p;
+
+	if (id < 0)
+		SKIP("no huge pages for us: errno %d", errno);
+	p = (uintptr_t)hole((8 << 20) / page_size());
+	p = (p + (2 << 20)) & ~(uintptr_t)((2 << 20) - 1);
+	CHECK_ERRNO(shmat(id, (void *)(p + page_size()), 0), EINVAL);
+	CHECK_ERRNO(shmat(id, (void *)(p + (1 << 20)), 0), EINVAL);
+	CHECK_ERRNO(shmat(id, (void *)(p + page_size() + 1), SHM_RND), EINVAL);
+	destroy(id);
+}
