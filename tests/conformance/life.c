@@ -1428,3 +1428,100 @@ CASE("C83", pid_of_a_threads_call_is_the_process)
 	CHECK_EQ(stat_of(id).shm_cpid, getpid());
 	destroy(id);
 }
+
+static long rss_shmem(void)
+{
+	char line[128];
+	long kib = -1;
+	FILE *f = fopen("/proc/self/status", "re");
+
+	REQUIRE(f);
+	while (fgets(line, sizeof(line), f))
+		(void)sscanf(line, "RssShmem: %ld", &kib);
+	fclose(f);
+	return kib;
+}
+
+CASE("C101", touched_pages_are_shared_memory_of_the_process)
+{
+	size_t size = 256 * page_size();
+	int id = make(size, 0600);
+	char *p = attach(id, 0);
+	long before = rss_shmem();
+
+	REQUIRE(before >= 0);
+	memset(p, 1, size);
+	CHECK(rss_shmem() - before >= (long)(size / 1024));
+	detach(p);
+	CHECK(rss_shmem() - before < (long)(size / 2048));
+	destroy(id);
+}
+
+CASE_IF("C102", NEEDS_ROOT, new_namespace_is_empty_and_old_mappings_stay)
+{
+	int id = make_key(4096, 0600);
+	char *p = attach(id, 0);
+	struct peer peer;
+
+	if (peer_start(&peer)) {
+		REQUIRE_OK(unshare(CLONE_NEWIPC));
+		CHECK_ERRNO(shmget(KEY, 0, 0), ENOENT);
+		CHECK(!exists(id));
+		CHECK_EQ(touch_write(p), 0);
+		peer_say(&peer);
+		peer_hear(&peer);
+		CHECK_OK(shmdt(p));
+		child_exit();
+	}
+	peer_hear(&peer);
+	CHECK_EQ(nattch_of(id), 2);
+	peer_say(&peer);
+	peer_join(&peer);
+	CHECK_EQ(nattch_of(id), 1);
+	detach(p);
+	destroy(id);
+}
+
+CASE_IF("C104", NEEDS_ROOT, pids_are_those_of_the_readers_namespace)
+{
+	int id = make(4096, 0600);
+	struct shmid_ds ds;
+	pid_t pid;
+
+	if (child()) {
+		REQUIRE_OK(unshare(CLONE_NEWPID));
+		pid = fork();
+		REQUIRE_OK(pid);
+		if (pid == 0) {
+			/* Of the creator nothing can be seen here. */
+			ds = stat_of(id);
+			CHECK_EQ(ds.shm_cpid, 0);
+			detach(attach(id, 0));
+			CHECK_EQ(stat_of(id).shm_lpid, 1);
+			child_exit();
+		}
+		join(pid);
+		CHECK_EQ(stat_of(id).shm_lpid, pid);
+		child_exit();
+	}
+	destroy(id);
+}
+
+CASE_IF("C105", NEEDS_ROOT, unmapped_owner_is_shown_as_nobody)
+{
+	int id = make(4096, 0666);
+
+	if (child()) {
+		struct shmid_ds ds;
+
+		if (unshare(CLONE_NEWUSER) < 0)
+			SKIP("no user namespace");
+		ds = stat_of(id);
+		CHECK_EQ(ds.shm_perm.uid, 65534);
+		CHECK_EQ(ds.shm_perm.cuid, 65534);
+		CHECK_EQ(ds.shm_perm.gid, 65534);
+		CHECK_ERRNO(shmctl(id, IPC_SET, &ds), EINVAL);
+		child_exit();
+	}
+	destroy(id);
+}
