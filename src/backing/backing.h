@@ -14,7 +14,6 @@
 #include "base/sys.h"
 
 #define BACKING_HUGE	  1u /* rounded and aligned for huge pages */
-#define BACKING_NORESERVE 2u /* do not care whether there is room */
 
 struct backing_ops {
 	const char *name;

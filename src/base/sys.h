@@ -78,16 +78,6 @@ static inline int sys_linkat(int from, const char *old, int to,
 	return (int)SYS6(SYS_linkat, from, old, to, path, flags, 0);
 }
 
-static inline int sys_renameat(int from, const char *old, int to,
-			       const char *path)
-{
-#if defined(SYS_renameat)
-	return (int)SYS6(SYS_renameat, from, old, to, path, 0, 0);
-#else
-	return (int)SYS6(SYS_renameat2, from, old, to, path, 0, 0);
-#endif
-}
-
 static inline int sys_ftruncate(int fd, uint64_t size)
 {
 #if defined(__i386__)
@@ -220,11 +210,6 @@ static inline int sys_gettid(void)
 #else
 #define SYS_ID(name) SYS_##name
 #endif
-
-static inline uid_t sys_getuid(void)
-{
-	return (uid_t)SYS3(SYS_ID(getuid), 0, 0, 0);
-}
 
 static inline uid_t sys_geteuid(void)
 {
