@@ -8,15 +8,15 @@ clean_up()
 	[ $? -eq 0 ] || kill -9 $launcher $command 2>/dev/null
 }
 
-# Start a command that says who it is and then waits. Sets $launcher,
-# $command, $dir and $guard.
+# Start a command that says who it is and then waits; 'begin WORD...' runs it
+# by that command. Sets $launcher, $command, $dir and $guard.
 begin()
 {
 	rm -f said
 	mkfifo said
 	launcher= command=
 	trap clean_up EXIT
-	"$ushm" run --private sh -c \
+	"$@" "$ushm" run --private sh -c \
 		'echo $$ "$USHM_DIR" >said; while :; do sleep 0.05; done' &
 	launcher=$!
 	read -r command dir <said
@@ -201,9 +201,11 @@ signals_are_passed_on()
 	done
 }
 
+# In a process group of its own: the kernel ignores SIGTSTP in one whose
+# parents are all in other sessions, as this test's may be.
 stop_and_continue()
 {
-	begin
+	begin perl -e 'setpgrp(0, 0); exec @ARGV or die'
 	kill -TSTP "$launcher"
 	eventually in_state Tt "$command"
 	eventually in_state Tt "$launcher"
