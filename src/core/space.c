@@ -513,6 +513,16 @@ void space_glance(struct space *sp)
 		space_leave(sp, &e);
 }
 
+static void sweep_everywhere(struct space *sp)
+{
+	uint32_t slot = 0;
+	uint64_t claim;
+
+	for (; procs_suspect(&sp->reg, slot, UINT32_MAX, &slot, &claim); slot++)
+		if (slot + 1 != sp->me)
+			(void)sweep_if_dead(sp, slot, claim);
+}
+
 /* Sweep the dead that are attached to this segment. */
 static void settle(struct space *sp, uint32_t index)
 {
@@ -537,6 +547,8 @@ static void settle(struct space *sp, uint32_t index)
 		if (slots[i] + 1 != sp->me &&
 		    procs_is_suspect(&sp->reg, slots[i], &claim))
 			(void)sweep_if_dead(sp, slots[i], claim);
+	if (n == MAX_SUSPECTS)
+		sweep_everywhere(sp); /* there may be more */
 	space_leave(sp, &e);
 }
 

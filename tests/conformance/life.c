@@ -630,6 +630,37 @@ CASE("C87", killed_crowd_leaves_nothing)
 	destroy(id);
 }
 
+/* More than any call looks at by the way: the first answer must be exact. */
+CASE("C87", hundreds_killed_at_once_leave_nothing)
+{
+	enum { N = 500 };
+	int id = make(4096, 0600), i;
+	pid_t pids[N];
+	char *p = attach(id, 0);
+
+	for (i = 0; i < N; i++) {
+		pids[i] = fork();
+		REQUIRE(pids[i] >= 0);
+		if (pids[i] == 0) {
+			attach(id, 0);
+			*(volatile char *)p = 1;
+			pause();
+			_exit(0);
+		}
+		while (!*(volatile char *)p)
+			sched_yield();
+		*p = 0;
+	}
+	CHECK_EQ(nattch_of(id), 2 * N + 1);
+	for (i = 0; i < N; i++)
+		kill(pids[i], SIGKILL);
+	for (i = 0; i < N; i++)
+		wait_status(pids[i]);
+	CHECK_EQ(nattch_of(id), 1);
+	detach(p);
+	destroy(id);
+}
+
 CASE("C87", death_in_the_midst_of_calls_leaves_nothing)
 {
 	enum { N = 40 };
