@@ -21,6 +21,7 @@ asan clang: needs-test
 	ctest --test-dir build-$@ --output-on-failure -j$(JOBS) -L '^(unit|conformance)$$'
 bench: all
 	build/ushm-bench
+	build/ushm-bench-recovery
 # The suite on another implementation: doc/conformance.md
 conformance: needs-test
 	cmake --preset check >/dev/null
