@@ -2,7 +2,7 @@
 JOBS ?= $(shell nproc)
 prefix ?= /usr/local
 IMPL ?= build/tests/own-ipc
-.PHONY: all demo check bench asan clang soak conformance format install clean needs-build needs-test
+.PHONY: all demo check lint bench asan clang soak conformance format install clean needs-build needs-test
 
 all: needs-build
 	cmake --preset default >/dev/null
@@ -19,6 +19,8 @@ asan clang: needs-test
 	cmake --preset $@ >/dev/null
 	cmake --build build-$@ -j$(JOBS)
 	ctest --test-dir build-$@ --output-on-failure -j$(JOBS) -L '^(unit|conformance)$$'
+lint: needs-test
+	scripts/lint
 bench: all
 	build/ushm-bench
 	build/ushm-bench-recovery

@@ -24,7 +24,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__x86_64__) && !defined(__ILP32__)
+#if defined(__clang_analyzer__)
+/* It cannot see that the instruction writes memory; of a function it expects
+ * that. */
+long sys_call6(long n, long a, long b, long c, long d, long e, long f);
+long sys_call3(long n, long a, long b, long c);
+void cpu_relax(void);
+#elif defined(__x86_64__) && !defined(__ILP32__)
 #include "base/syscall_x86_64.h"
 #elif defined(__i386__)
 #include "base/syscall_i386.h"

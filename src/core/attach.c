@@ -152,7 +152,7 @@ static int attach_entered(struct space *sp, uint32_t index,
 	struct ledger_event e = { sp->self.pid, 0 };
 	struct ledger_piece piece = { 0 };
 	uint64_t unit;
-	void *p;
+	void *p = NULL;
 	int ret;
 
 	handles_tidy(sp);

@@ -21,6 +21,9 @@
 #define HUGE_SHIFT 26 /* SHM_HUGE_SHIFT */
 #define HUGE_MASK  0x3f
 
+/* No address space is larger, and sums of two do not overflow. */
+#define MOST_BYTES ((uint64_t)SIZE_MAX >> (sizeof(size_t) == 8 ? 2 : 1))
+
 static uint64_t pages_of(uint64_t size)
 {
 	return (size >> PAGE_SHIFT) + ((size & (LAYOUT_PAGE - 1)) != 0);
@@ -71,7 +74,7 @@ static int room_check(struct space *sp, uint64_t size, uint32_t flags)
 	uint64_t promised = load_relaxed(&sp->reg.h->pages) << PAGE_SHIFT;
 	int r;
 
-	if (size > (uint64_t)SIZE_MAX / 2 || size > UINT64_C(1) << 62)
+	if (size > MOST_BYTES)
 		return -ENOMEM;
 	if (flags & SEG_NORESERVE)
 		return 0;

@@ -36,7 +36,8 @@
 
 #define EXPORT(name) __asm__(#name) __attribute__((visibility("default"), used))
 
-/* The next definition of a name, found once; else that of another name. */
+/* The next definition of a name, found once; else that of another name.
+ * NOLINTBEGIN(bugprone-macro-parentheses): a type cannot have any */
 #define NEXT(type, name) NEXT_OR(type, name, name)
 #define NEXT_OR(type, name, other)                                    \
 	static type *next_##name;                                     \
@@ -52,6 +53,7 @@
 		}                                                     \
 		return f;                                             \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void *result(void *p)
 {

@@ -325,7 +325,7 @@ void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
 	struct layout_proc *p = registry_proc(r, slot);
 	struct ledger_event e = { claim_pid(claim), now };
 
-	if (slot == me || !procs_condemn(r, slot, claim))
+	if (!p || slot == me || !procs_condemn(r, slot, claim))
 		return;
 	step("ledger: condemned");
 	if (load_relaxed(&p->exit_time))

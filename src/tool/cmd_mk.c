@@ -111,7 +111,7 @@ int cmd_mk(int argc, char **argv)
 	unsigned long mode = 0644;
 	uint64_t size = 0;
 	int32_t key = 0;
-	int c, id, r;
+	int c, id = -1, r;
 	char *end;
 
 	while ((c = getopt_long(argc, argv, ":M:p:k:d:h", options, NULL)) != -1)

@@ -147,7 +147,7 @@ struct guard {
 /* Returns 0 when the guard has noted itself, or a negative errno. */
 static int start_guard(const char *dir, struct guard *ret)
 {
-	int alive[2], noted[2], status, r;
+	int alive[2] = { -1, -1 }, noted[2] = { -1, -1 }, status, r;
 	pid_t pid;
 	char ok;
 

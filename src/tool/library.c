@@ -129,7 +129,7 @@ int library_find(const char *variant, struct library *ret)
 
 	n = snprintf(ret->preload, sizeof(ret->preload), "%s" ANY NAME, dir);
 	if (n >= (int)sizeof(ret->preload) || !can_load(ret->preload))
-		strcpy(ret->preload, ret->path);
+		memcpy(ret->preload, ret->path, sizeof(ret->path));
 
 	return 0;
 }

@@ -285,7 +285,7 @@ int private_remove(const char *dir)
 
 static bool is_stale(int dirfd)
 {
-	struct private_record rec;
+	struct private_record rec = { 0 };
 	struct stat st;
 
 	if (read_record(dirfd, &rec) < 0)

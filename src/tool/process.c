@@ -106,7 +106,7 @@ int process_read(pid_t pid, struct process *ret)
 
 bool process_alive(pid_t pid, uint64_t start_ticks)
 {
-	struct process p;
+	struct process p = { 0 };
 	int r;
 
 	if (pid <= 0)
@@ -127,7 +127,7 @@ bool process_alive(pid_t pid, uint64_t start_ticks)
 
 char *process_command(pid_t pid)
 {
-	char buf[4096], name[64], *text;
+	char buf[4096] = { 0 }, name[64], *text;
 	ssize_t n;
 
 	n = read_proc(pid, "cmdline", buf, sizeof(buf));

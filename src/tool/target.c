@@ -71,7 +71,7 @@ static int look_up(const char *command, char *ret_path, size_t len)
 	if (strchr(command, '/')) {
 		if (strlen(command) >= len)
 			return ENAMETOOLONG;
-		strcpy(ret_path, command);
+		memcpy(ret_path, command, strlen(command) + 1);
 		return runnable(command);
 	}
 
