@@ -110,10 +110,11 @@ static int map_segment(struct space *sp, uint32_t index,
 	h = handle_find(sp, index, s->seq);
 	if (h && h->page && !fixed && prot == (PROT_READ | PROT_WRITE)) {
 		p = sys_mremap(h->page, 0, (size_t)size, MREMAP_MAYMOVE, NULL);
-		if (sys_failed(p))
-			return (int)(intptr_t)p;
-		*ret_addr = p;
-		return 0;
+		if (!sys_failed(p)) {
+			*ret_addr = p;
+			return 0;
+		}
+		/* Not every emulation of Linux can do that: by the file. */
 	}
 	if (!h)
 		handle_remember(sp, index, s->seq);
@@ -306,7 +307,8 @@ static int detach_entered(struct space *sp, uint64_t addr)
 	attach = r->attaches[link - 1].attach;
 	end = r->segments[r->attaches[link - 1].segment].size;
 	end = addr + ((end + ALIGN) & ~(uint64_t)ALIGN);
-	if (r->segments[r->attaches[link - 1].segment].flags & SEG_HUGE)
+	if (load_relaxed(&r->segments[r->attaches[link - 1].segment].flags) &
+	    SEG_HUGE)
 		end = UINT64_MAX;
 
 	/* It, and the later pieces of the same attach that lie in place. */

@@ -416,7 +416,7 @@ int segment_lock(struct space *sp, int id, bool lock)
 	if (r < 0)
 		return r;
 	r = perm_check_lock(s, lock);
-	if (r == 0 && !(s->flags & SEG_HUGE)) {
+	if (r == 0 && !(load_relaxed(&s->flags) & SEG_HUGE)) {
 		if (lock && !(s->mode & SHM_LOCKED))
 			r = perm_check_lock_limit(sp->reg.h->locked + s->pages);
 		if (r == 0)

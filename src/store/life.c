@@ -45,6 +45,15 @@ static uint32_t *word_of(struct layout_proc *p)
 	return (uint32_t *)p->life + (load_relaxed(&p->life_word) & LIFE_WHICH);
 }
 
+/* Others look at the word meanwhile. */
+void life_clear(struct layout_proc *p)
+{
+	uint32_t *words = (uint32_t *)p->life;
+
+	for (size_t i = 0; i < LIFE_BYTES / sizeof(*words); i++)
+		store_relaxed(&words[i], 0);
+}
+
 static void thread_ends(void *unused)
 {
 	uint32_t tid = (uint32_t)sys_gettid();
@@ -101,7 +110,7 @@ static int life_begin_bare(struct layout_proc *p, uint32_t tid)
 	bare.head.list.next = &bare.entry;
 	bare.head.futex_offset = (char *)word - (char *)&bare.entry;
 	bare.head.list_op_pending = NULL;
-	memset(p->life, 0, sizeof(p->life));
+	life_clear(p);
 	store_relaxed(word, tid);
 	store_relaxed(&p->life_word, 0);
 	return (int)SYS3(SYS_set_robust_list, &bare.head, sizeof(bare.head), 0);
@@ -117,7 +126,7 @@ int life_begin(struct layout_proc *p)
 
 	static_assert(sizeof(*m) <= LIFE_BYTES, "life word");
 
-	memset(p->life, 0, sizeof(p->life));
+	life_clear(p);
 	r = pthread_mutexattr_init(&attr);
 	if (r == 0)
 		r = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
@@ -133,7 +142,9 @@ int life_begin(struct layout_proc *p)
 	/* glibc keeps the futex in the first word, musl in the second. */
 	for (uint32_t which = 0; which < 2; which++) {
 		if ((words[which] & FUTEX_TID_MASK) == tid) {
-			bare.head.list.next = NULL; /* not this process's */
+			if (load_relaxed(&bare.head.list.next))
+				store_relaxed(&bare.head.list.next,
+					      NULL); /* our parent's */
 			store_relaxed(&p->life_word, which);
 			hold(p);
 			return 0;

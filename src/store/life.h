@@ -35,6 +35,9 @@ void life_self(struct life_self *ret);
 /* Now, in the units of layout_proc.born. */
 uint64_t life_clock(void);
 
+/* Make the life word of a slot that is nobody's, or only ours, all zero. */
+void life_clear(struct layout_proc *p);
+
 /* Lock the life word of our own slot, for the first time. 0 or -errno. */
 int life_begin(struct layout_proc *p);
 

@@ -10,8 +10,6 @@
  */
 #include "store/procs.h"
 
-#include <string.h>
-
 #include "base/step.h"
 
 /* Take any free slot. */
@@ -175,7 +173,7 @@ void procs_free(struct registry *r, uint32_t slot)
 {
 	struct layout_proc *p = &r->procs[slot];
 
-	memset(p->life, 0, sizeof(p->life));
+	life_clear(p);
 	store_relaxed(&p->parent, 0);
 	store_relaxed(&p->forking, 0);
 	store_relaxed(&p->exit_time, 0);
