@@ -15,3 +15,19 @@ void signals_restore(const uint64_t *saved)
 {
 	(void)sys_sigmask(SIG_SETMASK, saved, NULL);
 }
+
+void signals_obey(const uint64_t *saved)
+{
+	uint64_t pending, act = 0;
+
+	if (sys_sigpending(&pending) < 0)
+		return;
+	pending &= ~*saved;
+	for (int sig = 1; sig <= 64; sig++)
+		if (pending >> (sig - 1) & 1 && sys_sighandler(sig) == 0)
+			act |= UINT64_C(1) << (sig - 1);
+	if (act) {
+		(void)sys_sigmask(SIG_UNBLOCK, &act, NULL);
+		(void)sys_sigmask(SIG_BLOCK, &act, NULL);
+	}
+}

@@ -272,6 +272,16 @@ static inline int sys_sigmask(int how, const uint64_t *set, uint64_t *ret)
 	return (int)SYS6(SYS_rt_sigprocmask, how, set, ret, 8, 0, 0);
 }
 
+/* What a signal does now: a handler, or 0 (SIG_DFL) or 1 (SIG_IGN). */
+static inline uintptr_t sys_sighandler(int sig)
+{
+	/* The kernel's struct sigaction begins with it, on every ABI. */
+	uintptr_t action[8] = { 0 };
+
+	(void)SYS6(SYS_rt_sigaction, sig, NULL, action, 8, 0, 0);
+	return action[0];
+}
+
 static inline int sys_sigpending(uint64_t *ret)
 {
 	return (int)SYS3(SYS_rt_sigpending, ret, 8, 0);

@@ -30,10 +30,10 @@ bool memory_touches(uintptr_t addr, size_t length)
 static void enter_all(struct space_entry *e)
 {
 	signals_block(&e->signals);
-	space_list_hold();
+	space_list_hold(&e->signals);
 	for (struct space *sp = space_first(); sp; sp = sp->next) {
 		process_arrive(sp);
-		space_local_take(sp);
+		space_local_take(sp, &e->signals);
 	}
 }
 

@@ -97,12 +97,12 @@ static void before_fork(void)
 	uint64_t signals;
 
 	signals_block(&signals);
-	space_list_hold();
+	space_list_hold(&signals);
 	fork_signals = signals;
 	npending = 0;
 	for (struct space *sp = space_first(); sp; sp = sp->next) {
 		process_arrive(sp);
-		space_local_take(sp);
+		space_local_take(sp, &signals);
 		sp->fork_tid = sys_gettid();
 		sp->has_child = false;
 		sp->attached = attached_here(sp);

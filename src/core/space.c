@@ -33,14 +33,16 @@ static uint32_t list_lock;
 
 /* ------------------------------------------------- process-private locks */
 
-static void word_take(uint32_t *word)
+/* With all signals blocked; 'signals' is the mask from before. */
+static void word_take(uint32_t *word, const uint64_t *signals)
 {
 	uint32_t seen = 0;
 
 	if (swap_if(word, &seen, 1u))
 		return;
 	while (exchange(word, 2u) != 0)
-		(void)sys_futex_wait(word, 2, 100000000);
+		if (sys_futex_wait(word, 2, 100000000) == -ETIMEDOUT)
+			signals_obey(signals);
 }
 
 static void word_release(uint32_t *word)
@@ -49,9 +51,9 @@ static void word_release(uint32_t *word)
 		(void)sys_futex_wake(word, 1);
 }
 
-void space_list_hold(void)
+void space_list_hold(const uint64_t *signals)
 {
-	word_take(&list_lock);
+	word_take(&list_lock, signals);
 }
 
 void space_list_release(void)
@@ -64,9 +66,10 @@ void space_list_reset(void)
 	store_release(&list_lock, 0);
 }
 
-void space_local_take(struct space *sp)
+void space_local_take(struct space *sp, const uint64_t *signals)
 {
-	word_take(&sp->local);
+	word_take(&sp->local, signals);
+	sp->signals = *signals;
 }
 
 void space_local_release(struct space *sp)
@@ -252,7 +255,7 @@ int space_open(const char *path, bool create,
 	o.path = absolute;
 
 	signals_block(&signals);
-	space_list_hold();
+	space_list_hold(&signals);
 	r = open_files(&o);
 	if (r == -EMFILE) {
 		text_cut(why, said);
@@ -275,7 +278,7 @@ void space_close(struct space *sp)
 	uint64_t signals;
 
 	signals_block(&signals);
-	space_list_hold();
+	space_list_hold(&signals);
 
 	/* Once we have a slot, its life word is on a thread's list of robust
 	 * mutexes: the page must stay mapped, and the namespace stays open
@@ -306,7 +309,7 @@ int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
 
 void space_lock(struct space *sp)
 {
-	lock_take(&sp->reg, &sp->self, space_slot(sp));
+	lock_take(&sp->reg, &sp->self, space_slot(sp), &sp->signals);
 }
 
 /*
@@ -458,7 +461,7 @@ int space_enter(struct space *sp, struct space_entry *e)
 		signals_restore(&e->signals);
 		return -ENOMEM;
 	}
-	space_local_take(sp);
+	space_local_take(sp, &e->signals);
 
 	ret = slot_ensure(sp);
 	if (ret < 0) {

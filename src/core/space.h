@@ -34,9 +34,10 @@ struct space {
 	 * by 'local', which also keeps a fork() from falling between a
 	 * mapping and its record.
 	 */
-	uint32_t local; /* futex: 0 free, 1 taken, 2 and waited for */
-	int fork_tid;	/* the thread that holds 'local' across fork() */
-	uint32_t *here; /* 1, or 0 in a child that no handler has seen */
+	uint32_t local;	  /* futex: 0 free, 1 taken, 2 and waited for */
+	uint64_t signals; /* the mask of who took it, from before */
+	int fork_tid;	  /* the thread that holds 'local' across fork() */
+	uint32_t *here;	  /* 1, or 0 in a child that no handler has seen */
 	struct life_self self;
 	uint32_t me;		  /* our process slot + 1, or 0 */
 	struct procs_child child; /* reserved by the fork in progress */
@@ -125,10 +126,10 @@ int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
 /* ------------------------------------------------------ for core/process */
 
 /* The list of spaces, held still; pairs with space_list_release(). */
-void space_list_hold(void);
+void space_list_hold(const uint64_t *signals);
 void space_list_release(void);
 void space_list_reset(void); /* in a forked child */
-void space_local_take(struct space *sp);
+void space_local_take(struct space *sp, const uint64_t *signals);
 void space_local_release(struct space *sp);
 
 #endif

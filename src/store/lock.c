@@ -11,11 +11,13 @@
  */
 #include "store/lock.h"
 
+#include "base/signals.h"
 #include "base/step.h"
 
 #define WAITERS	    0x80000000u
 #define SPINS	    200
 #define PATIENCE_NS 1000000L
+#define LONG_WAIT   100 /* times PATIENCE_NS */
 
 /* -------------------------------------------------------------- the undo */
 
@@ -167,7 +169,8 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 	return sys_kill(claim_pid(claim), 0) == -ESRCH;
 }
 
-void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
+void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
+	       const uint64_t *signals)
 {
 	uint32_t *word = &r->h->lock, mine = me + 1, seen = 0;
 	unsigned long waits = 0;
@@ -192,6 +195,8 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
 			continue;
 		if (load_acquire(word) != seen)
 			continue;
+		if (waits % LONG_WAIT == LONG_WAIT - 1)
+			signals_obey(signals);
 
 		if (owner_is_dead(r, self, seen & ~WAITERS, waits++) &&
 		    swap_if(word, &seen, mine)) {

@@ -18,10 +18,15 @@
 #include "store/registry.h"
 
 /*
- * Take the lock for process slot 'me', with signals blocked by the caller.
- * Repairs what a dead owner left. Not recursive.
+ * Take the lock for process slot 'me', with signals blocked; 'signals' is the
+ * mask from before. Repairs what a dead owner left. Not recursive.
+ *
+ * An owner that was stopped (SIGSTOP, a debugger) is waited for until it goes
+ * on or dies: it cannot be robbed, it would go on writing. Who waits can be
+ * killed meanwhile, not only by SIGKILL.
  */
-void lock_take(struct registry *r, const struct life_self *self, uint32_t me);
+void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
+	       const uint64_t *signals);
 void lock_release(struct registry *r);
 
 /* All of these: only with the lock held. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/signals.h"
 #include "core/space.h"
@@ -157,4 +158,118 @@ CASE("lock", undo_log_full_of_nonsense_harms_nobody)
 	CHECK_EQ(sp->reg.h->guard_count, 0);
 	space_unlock(sp);
 	space_leave(sp, &e);
+}
+
+/* ------------------------------------------------ an owner that is stopped */
+
+static volatile sig_atomic_t got_term;
+
+static void on_term(int sig)
+{
+	got_term = sig;
+}
+
+/* Returns the process; it has the lock until it gets SIGCONT. */
+static pid_t stopped_owner(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct space *sp = open_here();
+		struct space_entry e;
+
+		REQUIRE(space_enter(sp, &e) == 0);
+		space_lock(sp);
+		raise(SIGSTOP);
+		space_unlock(sp);
+		space_leave(sp, &e);
+		_exit(0);
+	}
+	REQUIRE(waitpid(pid, NULL, WUNTRACED) == pid);
+	return pid;
+}
+
+/* A process that waits for the lock, with SIGTERM as it is here. */
+static pid_t waiter(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		ushm_space *sp = (ushm_space *)open_here();
+		int id;
+
+		_exit(ushm_get(sp, IPC_PRIVATE, 1, 0600, &id) < 0 ? 1
+		      : got_term				  ? 2
+								  : 0);
+	}
+	usleep(50000);
+	return pid;
+}
+
+static int end_of(pid_t pid)
+{
+	int status = 0;
+
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+CASE("lock", who_waits_for_a_stopped_owner_can_be_killed)
+{
+	pid_t owner, pid;
+
+	unit_dir();
+	owner = stopped_owner();
+	pid = waiter();
+	kill(pid, SIGTERM);
+	CHECK_EQ(end_of(pid), -SIGTERM);
+
+	pid = waiter();
+	kill(owner, SIGCONT);
+	CHECK_EQ(end_of(pid), 0);
+	CHECK_EQ(end_of(owner), 0);
+}
+
+CASE("lock", handlers_and_blocked_signals_come_after_the_wait)
+{
+	pid_t owner, handles, blocks;
+	sigset_t term;
+
+	unit_dir();
+	owner = stopped_owner();
+	signal(SIGTERM, on_term);
+	handles = waiter();
+	signal(SIGTERM, SIG_DFL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	blocks = waiter();
+	kill(handles, SIGTERM);
+	kill(blocks, SIGTERM);
+	usleep(400000);
+	CHECK_EQ(waitpid(handles, NULL, WNOHANG), 0);
+	CHECK_EQ(waitpid(blocks, NULL, WNOHANG), 0);
+	kill(owner, SIGCONT);
+	CHECK_EQ(end_of(handles), 2);
+	CHECK_EQ(end_of(blocks), 0);
+	CHECK_EQ(end_of(owner), 0);
+}
+
+CASE("lock", who_looks_does_not_wait_for_a_stopped_owner)
+{
+	struct ushm_segment s;
+	ushm_space *sp;
+	pid_t owner;
+	int id, r;
+
+	unit_dir();
+	sp = (ushm_space *)open_here();
+	REQUIRE(ushm_get(sp, 5, 1, IPC_CREAT | 0600, &id) == 0);
+	owner = stopped_owner();
+	alarm(5);
+	CHECK_EQ(ushm_get(sp, 5, 1, 0, &r), 0);
+	CHECK_EQ(ushm_stat(sp, id, &s), 0);
+	kill(owner, SIGKILL);
+	CHECK_EQ(end_of(owner), -SIGKILL);
+	CHECK_EQ(ushm_remove(sp, id), 0);
 }
