@@ -15,6 +15,7 @@
 #include <sys/auxv.h>
 
 #include "base/procfs.h"
+#include "base/step.h"
 
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
 #define FOUND_CHILD  1u /* in layout_proc.forking: no claim looks like that */
@@ -370,7 +371,8 @@ static bool unborn_is_dead(const struct registry *r,
 	 * costly, so give it time to be born first. */
 	parent = registry_proc(r, slot);
 	parent_claim = load_relaxed(&p->image);
-	if (parent && load_acquire(&parent->claim) == parent_claim)
+	if (parent && claim_state(parent_claim) == PROC_LIVE &&
+	    load_acquire(&parent->claim) == parent_claim)
 		orphan = life_marked(parent) &&
 			 life_is_dead(r, self, slot, parent_claim);
 	if (!orphan && load_acquire(&p->forking) > FOUND_CHILD)
@@ -389,8 +391,14 @@ static bool unborn_is_dead(const struct registry *r,
 	if (load_acquire(&p->forking) == FOUND_CHILD &&
 	    may_be_child(&search, (int)load_relaxed(&p->parent_tid)))
 		return false;
-	if (procfs_each(0, may_be_child, &search) == 0)
-		return true;
+	step("life: looking for a child");
+	if (procfs_each(0, may_be_child, &search) == 0) {
+		/* If the parent died meanwhile, its child is another's, and
+		 * this was no search for it. */
+		return !search.parent ||
+		       (load_acquire(&parent->claim) == parent_claim &&
+			!life_is_dead(r, self, slot, parent_claim));
+	}
 
 	/* There is one: the next who asks looks there first. Not if the slot
 	 * has become another fork's meanwhile. */
@@ -437,10 +445,12 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		return process_gone(r, self, claim_pid(claim), born,
 				    load_relaxed(&p->image));
 	case PROC_CLAIMING:
-		return claim_pid(claim) != self->pid &&
+		return load_relaxed(&p->pid_ns) == self->pid_ns &&
+		       claim_pid(claim) != self->pid &&
 		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:
-		return unborn_is_dead(r, self, p, claim);
+		return load_relaxed(&p->pid_ns) == self->pid_ns &&
+		       unborn_is_dead(r, self, p, claim);
 	case PROC_DYING:
 		return true;
 	default:

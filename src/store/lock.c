@@ -5,9 +5,9 @@
  * Invariant: while the word is 0, the undo log is empty and every guard is
  * even. While it names an owner, only that process's lock holder writes.
  * Crash: the word keeps the dead owner's name; the next taker finds it dead,
- * becomes the owner by compare-and-swap, restores the noted values backwards
- * and makes the guards even. Cut short, that begins anew: restoring twice is
- * the same as once.
+ * looks again, becomes the owner by compare-and-swap, restores the noted values
+ * backwards and makes the guards even. Cut short, that begins anew: restoring
+ * twice is the same as once.
  */
 #include "store/lock.h"
 
@@ -147,16 +147,20 @@ void undo_rollback(struct registry *r)
 
 /* -------------------------------------------------------------- the lock */
 
+/* The owner's claim, by which it was found dead, goes to *ret_claim. */
 static bool owner_is_dead(struct registry *r, const struct life_self *self,
-			  uint32_t owner, unsigned long waits)
+			  uint32_t owner, unsigned long waits,
+			  uint64_t *ret_claim)
 {
 	const struct layout_proc *p = registry_proc(r, owner - 1);
 	uint64_t claim;
 
 	/* A word that names nobody: no ushm wrote it. */
+	*ret_claim = 0;
 	if (!p)
 		return waits > 10;
 	claim = load_acquire(&p->claim);
+	*ret_claim = claim;
 	if (claim_state(claim) == PROC_FREE)
 		return waits > 10;
 	if (life_marked(p))
@@ -169,11 +173,41 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 	return sys_kill(claim_pid(claim), 0) == -ESRCH;
 }
 
+/*
+ * The owner that 'seen' names was found dead when its claim was 'claim'. But a
+ * slot gets another owner, who may have the lock by now under the same name:
+ * look again. If the word and the claim are the same still, the lock is a dead
+ * one's, and from there on only a takeover changes the word; so the number of
+ * takeovers is compared along with it.
+ */
+static bool take_over(struct registry *r, uint32_t seen, uint64_t claim,
+		      uint32_t mine)
+{
+	const struct layout_proc *p = registry_proc(r, (seen & ~WAITERS) - 1);
+	word64 *pair = (word64 *)(void *)&r->h->lock;
+	union {
+		uint64_t both;
+		uint32_t half[2]; /* lock, repairs */
+	} old, new;
+
+	static_assert(offsetof(struct layout_header, repairs) ==
+			      offsetof(struct layout_header, lock) + 4,
+		      "lock");
+
+	old.both = load_acquire(pair);
+	if (old.half[0] != seen || (p && load_acquire(&p->claim) != claim))
+		return false;
+	new.half[0] = mine;
+	new.half[1] = old.half[1] + 1;
+	return swap_if(pair, &old.both, new.both);
+}
+
 void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 	       const uint64_t *signals)
 {
 	uint32_t *word = &r->h->lock, mine = me + 1, seen = 0;
 	unsigned long waits = 0;
+	uint64_t claim;
 
 	for (;;) {
 		for (int i = 0; i < SPINS; i++) {
@@ -198,10 +232,11 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 		if (waits % LONG_WAIT == LONG_WAIT - 1)
 			signals_obey(signals);
 
-		if (owner_is_dead(r, self, seen & ~WAITERS, waits++) &&
-		    swap_if(word, &seen, mine)) {
+		if (!owner_is_dead(r, self, seen & ~WAITERS, waits++, &claim))
+			continue;
+		step("lock: owner found dead");
+		if (take_over(r, seen, claim, mine)) {
 			step("lock: taken over");
-			fetch_add(&r->h->repairs, 1u);
 			undo_rollback(r);
 			return;
 		}

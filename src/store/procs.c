@@ -12,8 +12,11 @@
 
 #include "base/step.h"
 
-/* Take any free slot. */
-static int slot_take(struct registry *r, uint32_t state, int pid,
+/*
+ * Take any free slot, for a process of pid namespace 'ns'. Until that is
+ * written nobody can judge the claim: killed in between, the slot is lost.
+ */
+static int slot_take(struct registry *r, int pid, uint64_t ns,
 		     uint32_t *ret_slot)
 {
 	struct layout_array *array = &r->h->procs;
@@ -29,7 +32,8 @@ static int slot_take(struct registry *r, uint32_t state, int pid,
 		while (used <= i && !swap_if(&array->used, &used, i + 1))
 			;
 		if (swap_if(&r->procs[i].claim, &free,
-			    claim_next(free, state, pid))) {
+			    claim_next(free, PROC_CLAIMING, pid))) {
+			store_relaxed(&r->procs[i].pid_ns, ns);
 			*ret_slot = i;
 			return 0;
 		}
@@ -53,7 +57,7 @@ int procs_claim(struct registry *r, const struct life_self *self,
 	uint32_t slot;
 	int ret;
 
-	ret = slot_take(r, PROC_CLAIMING, self->pid, &slot);
+	ret = slot_take(r, self->pid, self->pid_ns, &slot);
 	if (ret < 0)
 		return ret;
 	step("procs: claiming");
@@ -85,8 +89,8 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	int err;
 
 	/* Ours, until whoever looks at it can tell whose child it is for. */
-	err = slot_take(r, PROC_CLAIMING, claim_pid(load_relaxed(&mine->claim)),
-			&slot);
+	err = slot_take(r, claim_pid(load_relaxed(&mine->claim)),
+			load_relaxed(&mine->pid_ns), &slot);
 	if (err < 0)
 		return err;
 	step("procs: reserving");
@@ -95,7 +99,6 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	store_relaxed(&p->parent, parent + 1);
 	store_relaxed(&p->image, load_relaxed(&mine->claim));
 	store_relaxed(&p->parent_tid, tid);
-	store_relaxed(&p->pid_ns, load_relaxed(&mine->pid_ns));
 	store_relaxed(&p->time_ns, load_relaxed(&mine->time_ns));
 	store_relaxed(&p->born, life_clock());
 	store_relaxed(&p->forked_at, sys_monotonic_ns());
@@ -118,8 +121,11 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 		return -ESRCH;
 
 	/* First of all our own: while it is UNBORN its fields tell others
-	 * whose child to look for. */
+	 * whose child to look for. But our number must not be taken for one of
+	 * our parent's namespace. */
 	claim = load_acquire(&p->claim);
+	if (claim_state(claim) == PROC_UNBORN)
+		store_relaxed(&p->pid_ns, self->pid_ns);
 	do {
 		if (claim_state(claim) != PROC_UNBORN)
 			return -ESRCH;
@@ -177,6 +183,7 @@ void procs_free(struct registry *r, uint32_t slot)
 	store_relaxed(&p->parent, 0);
 	store_relaxed(&p->forking, 0);
 	store_relaxed(&p->exit_time, 0);
+	store_relaxed(&p->pid_ns, 0);
 	/* Pairs with slot_take(): the next owner finds a clean slot. */
 	store_release(&p->claim,
 		      claim_make(load_relaxed(&p->claim), PROC_FREE, 0));
