@@ -231,7 +231,7 @@ static void be_born(struct space *sp)
 	life_self(&sp->self);
 	sp->me = 0;
 	if (sp->has_child &&
-	    procs_be_born(&sp->reg, &sp->self, sp->child.slot) == 0) {
+	    procs_be_born(&sp->reg, &sp->self, &sp->child) == 0) {
 		sp->me = sp->child.slot + 1;
 	} else if (attached) {
 		int ret;

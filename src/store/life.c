@@ -286,23 +286,28 @@ static bool process_gone(const struct registry *reg,
 
 struct child_search {
 	const struct registry *r;
-	int parent;	/* its pid while it lives, or 0 */
-	uint64_t since; /* the fork began, in ticks */
+	uint64_t pid_ns; /* whose numbers we see */
+	int parent;	 /* its pid while it lives, or 0 */
+	uint64_t since;	 /* the fork began, in ticks */
 	int found;
 };
 
-static bool has_slot(const struct registry *r, int pid)
+static bool has_slot(const struct child_search *s, int pid)
 {
+	const struct registry *r = s->r;
 	uint32_t used = load_acquire(&r->h->procs.used);
 
 	for (uint32_t i = 0; i < used; i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 		uint64_t claim = p ? load_acquire(&p->claim) : 0;
 
+		if (claim_pid(claim) != pid ||
+		    load_relaxed(&p->pid_ns) != s->pid_ns)
+			continue;
 		/* Not that of a dead one whose number it was given. */
-		if (claim_pid(claim) == pid &&
-		    (claim_state(claim) == PROC_CLAIMING ||
-		     (claim_state(claim) == PROC_LIVE && !life_marked(p))))
+		if ((claim_state(claim) == PROC_CLAIMING &&
+		     load_relaxed(&p->born) >= s->since) ||
+		    (claim_state(claim) == PROC_LIVE && !life_marked(p)))
 			return true;
 	}
 	return false;
@@ -325,7 +330,7 @@ static int may_be_child(void *arg, int pid)
 		return 0;
 	if (s->parent && task.ppid != s->parent)
 		return 0;
-	if (has_slot(s->r, pid))
+	if (has_slot(s, pid))
 		return 0;
 	maps = maps_registry(s->r, pid, 0);
 	if (maps < 0)
@@ -351,7 +356,7 @@ static bool unborn_is_dead(const struct registry *r,
 			   uint64_t claim)
 {
 	uint32_t slot = load_relaxed(&p->parent) - 1, none = 0;
-	struct child_search search = { .r = r };
+	struct child_search search = { .r = r, .pid_ns = self->pid_ns };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
 	struct procfs_task task;

@@ -111,9 +111,9 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 }
 
 int procs_be_born(struct registry *r, const struct life_self *self,
-		  uint32_t slot)
+		  const struct procs_child *child)
 {
-	struct layout_proc *p = registry_proc(r, slot);
+	struct layout_proc *p = registry_proc(r, child->slot);
 	uint64_t claim;
 	int ret;
 
@@ -124,10 +124,11 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 	 * whose child to look for. But our number must not be taken for one of
 	 * our parent's namespace. */
 	claim = load_acquire(&p->claim);
-	if (claim_state(claim) == PROC_UNBORN)
+	if ((uint32_t)claim == child->token &&
+	    load_relaxed(&p->pid_ns) != self->pid_ns)
 		store_relaxed(&p->pid_ns, self->pid_ns);
 	do {
-		if (claim_state(claim) != PROC_UNBORN)
+		if ((uint32_t)claim != child->token)
 			return -ESRCH;
 	} while (!swap_if(&p->claim, &claim,
 			  claim_make(claim, PROC_CLAIMING, self->pid)));

@@ -29,7 +29,7 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 
 /* In the child: make the reserved slot ours. 0, or -ESRCH when it is not. */
 int procs_be_born(struct registry *r, const struct life_self *self,
-		  uint32_t slot);
+		  const struct procs_child *child);
 
 /*
  * In the parent, after fork(): the child is process 'pid', or 0 when that is
