@@ -18,7 +18,8 @@
 struct space_handle {
 	bool used; /* this process has attached the segment before */
 	uint32_t index, seq;
-	void *page; /* or NULL: none yet */
+	uint64_t size; /* of the file, as it was when the page was mapped */
+	void *page;    /* or NULL: none yet */
 };
 
 struct space {
