@@ -111,10 +111,13 @@ static int map_segment(struct space *sp, uint32_t index,
 	if (h && h->page && h->size == size && !fixed &&
 	    prot == (PROT_READ | PROT_WRITE)) {
 		p = sys_mremap(h->page, 0, (size_t)size, MREMAP_MAYMOVE, NULL);
-		if (sys_failed(p))
-			return (int)(intptr_t)p;
-		*ret_addr = p;
-		return 0;
+		if (!sys_failed(p)) {
+			*ret_addr = p;
+			return 0;
+		}
+		if ((intptr_t)p == -ENOMEM)
+			return -ENOMEM;
+		h->page = NULL; /* the program has unmapped it */
 	}
 	if (!h)
 		handle_remember(sp, index, s->seq);
