@@ -24,7 +24,7 @@
 #define SLOWER 1
 #endif
 #define MAX_NS	   (100000000L * SLOWER)
-#define MAX_CALLS  20000u /* system calls */
+#define MAX_CALLS  60000u /* system calls */
 #define MAX_STEPS  50000u /* step()s, stores under the lock above all */
 #define MAX_RANGES 512
 
