@@ -120,8 +120,10 @@ static int file_open(const char *path, int flags, struct sys_stat *ret)
 			    flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	int r;
 
+	if (fd == -ENOENT || fd == -ELOOP || fd == -EISDIR || fd == -ENXIO)
+		return -EIDRM; /* nothing there, or a link, directory, socket */
 	if (fd < 0)
-		return fd == -ENOENT || fd == -ELOOP ? -EIDRM : fd;
+		return fd;
 	r = sys_fstat(fd, ret);
 	if (r == 0 && !S_ISREG(ret->mode))
 		r = -EIDRM;

@@ -83,6 +83,8 @@ bool text_parse(const char **s, const char *end, unsigned base,
 			break;
 		if (digit >= base)
 			break;
+		if (value > (UINT64_MAX - digit) / base)
+			return false; /* more than 64 bits */
 		value = value * base + digit;
 	}
 	if (p == *s)

@@ -28,7 +28,10 @@ void text_uint(struct text *t, uint64_t value, unsigned base, int width,
 	       char pad);
 void text_int(struct text *t, int64_t value, int width);
 
-/* Parse an unsigned number at *s, at most 'end'; false if there is none. */
+/*
+ * Parse an unsigned number at *s, at most 'end'; false if there is none, or
+ * one of more than 64 bits.
+ */
 bool text_parse(const char **s, const char *end, unsigned base,
 		uint64_t *ret_value);
 

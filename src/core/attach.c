@@ -62,7 +62,7 @@ static void handle_remember(struct space *sp, uint32_t index, uint32_t seq)
 
 	sp->next_handle++;
 	handle_drop(h);
-	*h = (struct space_handle){ true, index, seq, NULL };
+	*h = (struct space_handle){ .used = true, .index = index, .seq = seq };
 }
 
 /* Forget those of segments that are gone. */
@@ -108,17 +108,24 @@ static int map_segment(struct space *sp, uint32_t index,
 						    : MAP_FIXED_NOREPLACE;
 
 	h = handle_find(sp, index, s->seq);
-	if (h && h->page && !fixed && prot == (PROT_READ | PROT_WRITE)) {
+	if (h && h->page && h->size == size && !fixed &&
+	    prot == (PROT_READ | PROT_WRITE)) {
 		p = sys_mremap(h->page, 0, (size_t)size, MREMAP_MAYMOVE, NULL);
 		if (!sys_failed(p)) {
 			*ret_addr = p;
 			return 0;
 		}
-		/* Not every emulation of Linux can do that: by the file. */
+		if ((intptr_t)p == -ENOMEM)
+			return -ENOMEM;
+		/* The program has unmapped it. Or this Linux is an emulation
+		 * that cannot duplicate a mapping: then never again. */
+		h->page = NULL;
+		sp->no_handles |= (intptr_t)p == -EINVAL;
 	}
 	if (!h)
 		handle_remember(sp, index, s->seq);
-	want_handle = h && !h->page && !(s->flags & SEG_HUGE);
+	want_handle = h && !h->page && !sp->no_handles &&
+		      !(s->flags & SEG_HUGE);
 
 	r = space_path(sp, index, s->seq, path, sizeof(path));
 	if (r < 0)
@@ -131,6 +138,8 @@ static int map_segment(struct space *sp, uint32_t index,
 	if (r < 0)
 		return r;
 	/* Whoever destroys the segment must know that its memory is held. */
+	if (want_handle)
+		h->size = size;
 	if (want_handle && h->page)
 		(void)fetch_or(&sp->reg.segments[index].flags,
 			       (uint32_t)SEG_HANDLES);
@@ -259,6 +268,13 @@ int attach_segment(struct space *sp, int id, uintptr_t addr, int flags,
 
 /* ---------------------------------------------------------------- detach */
 
+/* Where nothing of ours was ever attached, a damaged record unmaps nothing. */
+static bool is_ours(const struct space *sp, const struct layout_attach *a)
+{
+	return a->addr >= sp->low && a->addr < sp->high &&
+	       a->length <= sp->high - a->addr;
+}
+
 /*
  * The kernel's rule: the lowest piece at or above 'addr' that lies where it
  * would lie had the whole been attached at 'addr'.
@@ -269,10 +285,11 @@ static uint32_t detach_find(const struct space *sp, uint64_t addr)
 	uint32_t found = NO_INDEX, link;
 
 	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;
-	     link = r->attaches[link - 1].next_in_proc) {
+	     link = ledger_next(r, space_slot(sp), link)) {
 		const struct layout_attach *a = &r->attaches[link - 1];
 
 		if (a->addr >= addr && a->addr - addr == a->offset &&
+		    is_ours(sp, a) &&
 		    (found == NO_INDEX ||
 		     a->addr < r->attaches[found - 1].addr))
 			found = link;
@@ -299,7 +316,8 @@ static int detach_entered(struct space *sp, uint64_t addr)
 	space_lock(sp);
 	link = ledger_find(r, space_slot(sp), addr);
 	space_unlock(sp);
-	if (link == NO_INDEX || r->attaches[link - 1].offset != 0)
+	if (link == NO_INDEX || r->attaches[link - 1].offset != 0 ||
+	    !is_ours(sp, &r->attaches[link - 1]))
 		link = detach_find(sp, addr);
 	if (link == NO_INDEX)
 		return -EINVAL;
@@ -319,10 +337,11 @@ static int detach_entered(struct space *sp, uint64_t addr)
 	detach_piece(sp, link);
 	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;) {
 		const struct layout_attach *a = &r->attaches[link - 1];
-		uint32_t next = a->next_in_proc;
+		uint32_t next = ledger_next(r, space_slot(sp), link);
 
 		if (a->attach == attach && a->addr >= addr &&
-		    a->addr - addr == a->offset && a->addr + a->length <= end)
+		    a->addr - addr == a->offset && is_ours(sp, a) &&
+		    a->addr + a->length <= end)
 			detach_piece(sp, link);
 		link = next;
 	}

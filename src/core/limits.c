@@ -86,7 +86,7 @@ static void doom_unattached(struct space *sp, uint32_t index, uint32_t seq)
 	struct layout_segment *s = &sp->reg.segments[index];
 
 	space_lock(sp);
-	if (s->state == SEG_LIVE && s->seq == seq && s->attaches == 0 &&
+	if (s->state == SEG_LIVE && s->seq == seq && segments_unattached(s) &&
 	    limits_forced(sp)) {
 		segments_doom(&sp->reg, index, space_slot(sp));
 		undo_commit(&sp->reg);
@@ -102,7 +102,7 @@ void limits_sweep_orphans(struct space *sp)
 
 	while ((index = segments_next(&sp->reg, index)) != UINT32_MAX) {
 		if (segments_read(&sp->reg, index, &s) == 0 &&
-		    s.state == SEG_LIVE && s.attaches == 0 &&
+		    s.state == SEG_LIVE && segments_unattached(&s) &&
 		    !creator_lives(&s))
 			doom_unattached(sp, index, s.seq);
 		index++;

@@ -394,7 +394,7 @@ int segment_remove(struct space *sp, int id)
 	if (r < 0)
 		return done(sp, &e, r);
 	step("segment: removing");
-	if (s->attaches == 0) {
+	if (segments_unattached(s)) {
 		segments_doom(&sp->reg, registry_index(&sp->reg, id),
 			      space_slot(sp));
 	} else {

@@ -573,6 +573,7 @@ int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
 	if (r < 0)
 		return r;
 	space_lock(sp);
+	undo_settle_guard(&sp->reg.segments[index].guard);
 	r = segments_read(&sp->reg, index, ret);
 	space_unlock(sp);
 	space_leave(sp, &e);
@@ -606,6 +607,7 @@ int space_find_key(struct space *sp, int32_t key, uint32_t *ret_index)
 	if (r < 0)
 		return r;
 	space_lock(sp);
+	undo_settle_guard(&sp->reg.h->key_guard);
 	link = segments_find_locked(&sp->reg, key);
 	space_unlock(sp);
 	space_leave(sp, &e);

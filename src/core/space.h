@@ -18,7 +18,8 @@
 struct space_handle {
 	bool used; /* this process has attached the segment before */
 	uint32_t index, seq;
-	void *page; /* or NULL: none yet */
+	uint64_t size; /* of the file, as it was when the page was mapped */
+	void *page;    /* or NULL: none yet */
 };
 
 struct space {
@@ -54,6 +55,7 @@ struct space {
 
 	struct space_handle handles[SPACE_HANDLES];
 	unsigned next_handle;
+	bool no_handles; /* the system cannot duplicate mappings */
 
 	char dir[PATH_ROOM];
 };

@@ -165,17 +165,14 @@ int ushm_info(ushm_space *space, struct ushm_info *ret)
 	struct space *sp = &space->space;
 	const struct layout_header *h = sp->reg.h;
 	struct segment_totals t;
-	uint32_t procs = 0;
+	uint32_t procs = 0, used;
 
 	space_glance(sp);
 	segment_totals(sp, true, &t);
-	for (uint32_t i = 0; i < load_relaxed(&h->procs.used); i++) {
-		const struct layout_proc *p = registry_proc(&sp->reg, i);
-
-		if (!p)
-			break;
-		procs += claim_state(load_relaxed(&p->claim)) != PROC_FREE;
-	}
+	used = registry_used(&sp->reg, &h->procs, sp->reg.max_procs);
+	for (uint32_t i = 0; i < used; i++)
+		procs += claim_state(load_relaxed(&sp->reg.procs[i].claim)) !=
+			 PROC_FREE;
 	*ret = (struct ushm_info){
 		.shmmax = load_relaxed(&h->shmmax),
 		.shmmni = load_relaxed(&h->shmmni),

@@ -51,6 +51,17 @@ static bool cannot(const char *text)
 	return strstr(text, "cannot be ") != NULL;
 }
 
+/* What it is about: as much of a long path as leaves room for the reason. */
+static void begin_text(struct text *t, const char *dir)
+{
+	size_t n = strlen(dir), room = t->size - 150;
+
+	if (n == 0)
+		text_str(t, "an empty name");
+	text_bytes(t, dir, n < room ? n : room);
+	text_str(t, n < room ? ": " : "...: ");
+}
+
 static int try(const char *dir, bool create, const struct registry_shape *shape,
 	       struct space **ret_space, struct ushm_problem *ret_problem)
 {
@@ -58,8 +69,7 @@ static int try(const char *dir, bool create, const struct registry_shape *shape,
 	int r;
 
 	text_init(&why, ret_problem->text, sizeof(ret_problem->text));
-	text_str(&why, *dir ? dir : "an empty name");
-	text_str(&why, ": ");
+	begin_text(&why, dir);
 	r = space_open(dir, create, shape, ret_space, &why);
 	if (r < 0 && cannot(ret_problem->text) && reason(-r)) {
 		text_str(&why, ": ");

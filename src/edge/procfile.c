@@ -99,15 +99,23 @@ static void limit_text(const struct space *sp, int which, struct text *t)
 	text_str(t, "\n");
 }
 
-/* The program has put 'text' into the file: the first number counts. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/*
+ * The program has put 'text' into the file: the first number counts. As in
+ * the kernel, what it does not end well is no number.
+ */
 static void apply(struct space *sp, int which, const char *text)
 {
 	const char *s = text, *end = text + strlen(text);
 	uint64_t value;
 
-	while (s < end && (*s == ' ' || *s == '\t' || *s == '\n'))
+	while (is_blank(*s))
 		s++;
-	if (text_parse(&s, end, 10, &value))
+	if (text_parse(&s, end, 10, &value) && (s == end || is_blank(*s)))
 		(void)limits_set(sp, files[which].limit, value);
 }
 
@@ -159,8 +167,9 @@ static int watch(int fd, int which, const char *text)
 
 /* --------------------------------------------------------------- opening */
 
-static int fill(struct space *sp, int fd, int which, bool writable)
+static int fill(struct space *sp, int fd, int which, int flags)
 {
+	int mode = flags & O_ACCMODE;
 	char value[32];
 	struct text t;
 	long n;
@@ -168,11 +177,15 @@ static int fill(struct space *sp, int fd, int which, bool writable)
 	if (which == THE_LIST)
 		return report_proc(sp, fd);
 	text_init(&t, value, sizeof(value));
-	limit_text(sp, which, &t);
+
+	/* Who only writes begins with nothing: "5" is not to be the first
+	 * digit of what was there. */
+	if (mode == O_RDONLY || (mode == O_RDWR && !(flags & O_TRUNC)))
+		limit_text(sp, which, &t);
 	n = sys_write(fd, value, t.used);
 	if (n < 0)
 		return (int)n;
-	return writable ? watch(fd, which, value) : 0;
+	return mode != O_RDONLY ? watch(fd, which, value) : 0;
 }
 
 /*
@@ -218,7 +231,7 @@ int procfile_open(int which, int flags)
 	if (writable && which != THE_LIST)
 		while (exchange(&busy, 1u))
 			cpu_relax();
-	r = fill(sp, fd, which, writable);
+	r = fill(sp, fd, which, flags);
 	if (writable && which != THE_LIST)
 		store_release(&busy, 0u);
 	if (r < 0) {

@@ -5,7 +5,8 @@
  *
  * Invariant: a record is LIVE exactly while it is in all three lists and
  * counted in 'attaches' of its segment and of its process; otherwise it is on
- * the free list or was never used.
+ * the free list or was never used. Where damage has broken that, a walk ends,
+ * and what is behind counts as attached.
  * Lock: the registry's, with the undo log; the list of a segment is read
  * under the segment's guard.
  * Crash: a half-done change is undone; records of a dead process stay until
@@ -149,38 +150,59 @@ static void addr_delete(struct registry *r, uint32_t index)
 	}
 }
 
-/* A free record, taken off the free list or the unused rest. */
+/*
+ * A free record, taken off the free list or the unused rest. A list that is
+ * damaged is given up: its records are lost, and no record is taken twice.
+ */
 static int record_take(struct registry *r, uint32_t *ret_index)
 {
 	struct layout_header *h = r->h;
+	uint32_t index = h->free_attach - 1;
 	struct layout_attach *a;
-	uint32_t index;
 
 	if (h->free_attach != NO_INDEX) {
-		index = h->free_attach - 1;
 		a = registry_attach(r, index);
-		if (!a)
-			return -EAGAIN;
-		undo_set32(r, &h->free_attach, a->next_in_addr);
-	} else {
-		index = h->attaches.used;
-		if (!registry_attach(r, index))
-			return -EAGAIN;
-		undo_set32(r, &h->attaches.used, index + 1);
+		if (a && a->state == ATTACH_FREE) {
+			undo_set32(r, &h->free_attach, a->next_in_addr);
+			*ret_index = index;
+			return 0;
+		}
+		undo_set32(r, &h->free_attach, NO_INDEX);
 	}
+	index = h->attaches.used;
+	while ((a = registry_attach(r, index)) && a->state != ATTACH_FREE)
+		index++;
+	if (!a)
+		return -EAGAIN;
+	undo_set32(r, &h->attaches.used, index + 1);
 	*ret_index = index;
 	return 0;
+}
+
+/* One more or one less. A damaged count stays where it ends: too high. */
+static void count_up(struct registry *r, uint32_t *count)
+{
+	if (*count != UINT32_MAX)
+		undo_set32(r, count, *count + 1);
+}
+
+static void count_down(struct registry *r, uint32_t *count)
+{
+	if (*count != 0 && *count != UINT32_MAX)
+		undo_set32(r, count, *count - 1);
 }
 
 int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 	       const struct ledger_piece *piece, const struct ledger_event *e)
 {
-	struct layout_segment *s = &r->segments[segment];
+	struct layout_segment *s = registry_segment(r, segment);
 	struct layout_proc *p = &r->procs[proc];
-	struct layout_attach *a;
+	struct layout_attach *a, *next;
 	uint32_t index;
 	int ret;
 
+	if (!s)
+		return -EINVAL;
 	ret = record_take(r, &index);
 	if (ret < 0)
 		return ret;
@@ -207,17 +229,17 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 		undo_set64(r, &r->h->next_attach, r->h->next_attach + 1);
 	addr_insert(r, index);
 
-	if (s->first_attach != NO_INDEX)
-		undo_set32(r, &r->attaches[s->first_attach - 1].prev_in_segment,
-			   index + 1);
+	next = registry_attach(r, s->first_attach - 1);
+	if (next)
+		undo_set32(r, &next->prev_in_segment, index + 1);
 	undo_set32(r, &s->first_attach, index + 1);
-	undo_set32(r, &s->attaches, s->attaches + 1);
-	if (p->first_attach != NO_INDEX)
-		undo_set32(r, &r->attaches[p->first_attach - 1].prev_in_proc,
-			   index + 1);
+	count_up(r, &s->attaches);
+	next = registry_attach(r, p->first_attach - 1);
+	if (next)
+		undo_set32(r, &next->prev_in_proc, index + 1);
 	undo_set32(r, &p->first_attach, index + 1);
-	undo_set32(r, &p->attaches, p->attaches + 1);
-	undo_set32(r, &r->h->nattaches, r->h->nattaches + 1);
+	count_up(r, &p->attaches);
+	count_up(r, &r->h->nattaches);
 	undo_set32(r, &a->state, ATTACH_LIVE);
 
 	if (e->pid) {
@@ -227,13 +249,52 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 	return 0;
 }
 
+/* Both neighbours, or the head, lead to the record: it can be taken out. */
+static bool in_segment_list(const struct registry *r, uint32_t index)
+{
+	const struct layout_attach *a = &r->attaches[index], *prev, *next;
+	const struct layout_segment *s = registry_segment(r, a->segment);
+
+	prev = registry_attach(r, a->prev_in_segment - 1);
+	next = registry_attach(r, a->next_in_segment - 1);
+	return s &&
+	       (a->prev_in_segment == NO_INDEX
+			? s->first_attach == index + 1
+			: prev && prev->next_in_segment == index + 1) &&
+	       (a->next_in_segment == NO_INDEX ||
+		(next && next->prev_in_segment == index + 1));
+}
+
+static bool in_proc_list(const struct registry *r, uint32_t index)
+{
+	const struct layout_attach *a = &r->attaches[index], *prev, *next;
+	const struct layout_proc *p = registry_proc(r, a->proc);
+
+	prev = registry_attach(r, a->prev_in_proc - 1);
+	next = registry_attach(r, a->next_in_proc - 1);
+	return p &&
+	       (a->prev_in_proc == NO_INDEX
+			? p->first_attach == index + 1
+			: prev && prev->next_in_proc == index + 1) &&
+	       (a->next_in_proc == NO_INDEX ||
+		(next && next->prev_in_proc == index + 1));
+}
+
 void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		   const struct ledger_event *e)
 {
 	struct layout_attach *a = &r->attaches[index];
-	struct layout_segment *s = &r->segments[a->segment];
-	struct layout_proc *p = &r->procs[a->proc];
+	struct layout_segment *s;
+	struct layout_proc *p;
 
+	/* Of a damaged list: it means nothing any more, but keeps its place,
+	 * and nattch stays too high. */
+	if (!in_segment_list(r, index) || !in_proc_list(r, index)) {
+		undo_set32(r, &a->state, ATTACH_FREE);
+		return;
+	}
+	s = &r->segments[a->segment];
+	p = &r->procs[a->proc];
 	undo_guard(r, &s->guard);
 	addr_delete(r, index);
 
@@ -247,7 +308,7 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		undo_set32(r,
 			   &r->attaches[a->next_in_segment - 1].prev_in_segment,
 			   a->prev_in_segment);
-	undo_set32(r, &s->attaches, s->attaches - 1);
+	count_down(r, &s->attaches);
 
 	if (a->prev_in_proc != NO_INDEX)
 		undo_set32(r, &r->attaches[a->prev_in_proc - 1].next_in_proc,
@@ -257,18 +318,18 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 	if (a->next_in_proc != NO_INDEX)
 		undo_set32(r, &r->attaches[a->next_in_proc - 1].prev_in_proc,
 			   a->prev_in_proc);
-	undo_set32(r, &p->attaches, p->attaches - 1);
+	count_down(r, &p->attaches);
 
 	undo_set32(r, &a->state, ATTACH_FREE);
 	undo_set32(r, &a->next_in_addr, r->h->free_attach);
 	undo_set32(r, &r->h->free_attach, index + 1);
-	undo_set32(r, &r->h->nattaches, r->h->nattaches - 1);
+	count_down(r, &r->h->nattaches);
 
 	if (e->pid) {
 		undo_set_i64(r, &s->dtime, e->now);
 		undo_set_i32(r, &s->lpid, e->pid);
 	}
-	if (s->attaches == 0 && s->state == SEG_LIVE &&
+	if (segments_unattached(s) && s->state == SEG_LIVE &&
 	    (s->mode & SHM_DEST || r->h->rmid_forced))
 		segments_doom(r, a->segment, me);
 }
@@ -298,25 +359,38 @@ uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
 		if (!a)
 			return NO_INDEX;
 		if (a->proc == proc && a->addr == addr &&
-		    a->state == ATTACH_LIVE)
+		    a->state == ATTACH_LIVE && registry_segment(r, a->segment))
 			return link;
 		link = a->next_in_addr;
 	}
 	return NO_INDEX;
 }
 
-uint32_t ledger_first(const struct registry *r, uint32_t proc)
-{
-	return r->procs[proc].first_attach;
-}
-
-/* A record that only a damaged registry can have leads nowhere. */
-static bool record_sane(const struct registry *r, uint32_t link, uint32_t proc)
+/*
+ * A link of the list of 'proc', if the record that it leads to leads back to
+ * 'from'. Only a damaged list has others; and where every link leads back
+ * there is no circle.
+ */
+static uint32_t link_checked(const struct registry *r, uint32_t link,
+			     uint32_t proc, uint32_t from)
 {
 	const struct layout_attach *a = registry_attach(r, link - 1);
 
-	return a && a->proc == proc && a->state == ATTACH_LIVE &&
-	       registry_segment(r, a->segment);
+	return a && a->prev_in_proc == from && a->proc == proc &&
+			       a->state == ATTACH_LIVE &&
+			       registry_segment(r, a->segment)
+		       ? link
+		       : NO_INDEX;
+}
+
+uint32_t ledger_first(const struct registry *r, uint32_t proc)
+{
+	return link_checked(r, r->procs[proc].first_attach, proc, NO_INDEX);
+}
+
+uint32_t ledger_next(const struct registry *r, uint32_t proc, uint32_t link)
+{
+	return link_checked(r, r->attaches[link - 1].next_in_proc, proc, link);
 }
 
 void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
@@ -324,20 +398,21 @@ void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
 {
 	struct layout_proc *p = registry_proc(r, slot);
 	struct ledger_event e = { claim_pid(claim), now };
+	uint32_t link;
 
 	if (!p || slot == me || !procs_condemn(r, slot, claim))
 		return;
 	step("ledger: condemned");
 	if (load_relaxed(&p->exit_time))
 		e.now = load_relaxed(&p->exit_time);
-	while (p->first_attach != NO_INDEX &&
-	       record_sane(r, p->first_attach, slot)) {
-		ledger_remove(r, p->first_attach - 1, me, &e);
+	while ((link = ledger_first(r, slot)) != NO_INDEX &&
+	       in_segment_list(r, link - 1) && in_proc_list(r, link - 1)) {
+		ledger_remove(r, link - 1, me, &e);
 		undo_commit(r);
 		step("ledger: swept a record");
 	}
-	if (p->attaches)
-		return; /* damaged: leave it to be looked at */
+	if (p->attaches || p->first_attach != NO_INDEX)
+		return; /* damaged: it stays, and counts as attached */
 	segments_inherit(r, slot, me);
 	procs_free(r, slot);
 }

@@ -260,6 +260,8 @@ static bool process_gone(const struct registry *reg,
 	struct procfs_task task;
 	int r;
 
+	if (pid <= 0)
+		return true; /* no process has such a number */
 	r = procfs_task(pid, 0, &task);
 	if (r == -ENOENT) {
 		/* Gone, or there is no /proc: then ask the kernel. */
@@ -295,11 +297,11 @@ struct child_search {
 static bool has_slot(const struct child_search *s, int pid)
 {
 	const struct registry *r = s->r;
-	uint32_t used = load_acquire(&r->h->procs.used);
+	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
 
 	for (uint32_t i = 0; i < used; i++) {
-		const struct layout_proc *p = registry_proc(r, i);
-		uint64_t claim = p ? load_acquire(&p->claim) : 0;
+		const struct layout_proc *p = &r->procs[i];
+		uint64_t claim = load_acquire(&p->claim);
 
 		if (claim_pid(claim) != pid ||
 		    load_relaxed(&p->pid_ns) != s->pid_ns)
@@ -324,7 +326,7 @@ static int may_be_child(void *arg, int pid)
 	struct procfs_task task;
 	int maps;
 
-	if (procfs_task(pid, 0, &task) < 0 || task.exiting)
+	if (pid <= 0 || procfs_task(pid, 0, &task) < 0 || task.exiting)
 		return 0;
 	if (task.start_time + 2 < s->since)
 		return 0;
@@ -345,9 +347,10 @@ static int may_be_child(void *arg, int pid)
 /* fork() has returned only just: its child may not have run yet. */
 static bool unborn_is_young(const struct layout_proc *p)
 {
-	int64_t age = sys_monotonic_ns() - load_relaxed(&p->forked_at);
+	uint64_t age = (uint64_t)sys_monotonic_ns() -
+		       (uint64_t)load_relaxed(&p->forked_at);
 
-	return age >= 0 && age < CHILDHOOD_NS;
+	return age < CHILDHOOD_NS;
 }
 
 /* A slot that a fork() reserved: will there be, or is there, a child? */

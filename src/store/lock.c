@@ -30,14 +30,49 @@ static uint32_t offset_of(const struct registry *r, const void *field)
 			  (const unsigned char *)r->h);
 }
 
+/*
+ * May a change have noted this? Only what the lock guards: a log that was
+ * scribbled on must not reach the claims and life words of processes, the
+ * lock word, or what says that this is a registry.
+ */
+static bool is_guarded(const struct registry *r, uint32_t offset)
+{
+	uint32_t procs = offset_of(r, r->procs);
+	uint32_t end = offset_of(r, r->procs + r->max_procs);
+
+	if (offset < LAYOUT_PAGE)
+		return (offset >= offsetof(struct layout_header, segments) &&
+			offset < offsetof(struct layout_header, lock)) ||
+		       (offset >= offsetof(struct layout_header, next_id) &&
+			offset < offsetof(struct layout_header, undo_count));
+	if (offset >= procs && offset < end) {
+		offset = (offset - procs) % sizeof(struct layout_proc);
+		return offset == offsetof(struct layout_proc, first_attach) ||
+		       offset == offsetof(struct layout_proc, attaches);
+	}
+	return true;
+}
+
+static bool is_guard(const struct registry *r, uint32_t offset)
+{
+	uint32_t segments = offset_of(r, r->segments);
+	uint32_t end = offset_of(r, r->segments + r->max_segments);
+
+	if (offset >= segments && offset < end)
+		return (offset - segments) % sizeof(struct layout_segment) == 0;
+	return offset == offsetof(struct layout_header, key_guard);
+}
+
 static void note(struct registry *r, const void *field, uint32_t width,
 		 uint64_t before)
 {
 	struct layout_header *h = r->h;
-	uint32_t n = h->undo_count;
+	uint32_t n = load_relaxed(&h->undo_count);
 	struct layout_undo_entry *e = &h->undo[n];
 
-	assert(n < UNDO_ENTRIES);
+	/* No change is as long: somebody has scribbled on the count. */
+	if (n >= UNDO_ENTRIES)
+		return;
 	e->offset = offset_of(r, field);
 	e->width = width;
 	e->before = before;
@@ -75,12 +110,14 @@ void undo_set64(struct registry *r, uint64_t *at, uint64_t value)
 void undo_guard(struct registry *r, uint32_t *guard)
 {
 	struct layout_header *h = r->h;
-	uint32_t n = h->guard_count, offset = offset_of(r, guard);
+	uint32_t n = load_relaxed(&h->guard_count);
+	uint32_t offset = offset_of(r, guard);
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n && i < UNDO_GUARDS; i++)
 		if (h->guards[i] == offset)
 			return;
-	assert(n < UNDO_GUARDS);
+	if (n >= UNDO_GUARDS)
+		return; /* scribbled on, as above */
 	h->guards[n] = offset;
 	store_release(&h->guard_count, n + 1);
 	step("lock: guard noted");
@@ -89,6 +126,12 @@ void undo_guard(struct registry *r, uint32_t *guard)
 	/* Pairs with the fence in guard_good(). */
 	fence_release();
 	step("lock: guard odd");
+}
+
+void undo_settle_guard(uint32_t *guard)
+{
+	if (load_relaxed(guard) & 1)
+		store_release(guard, load_relaxed(guard) + 1);
 }
 
 /* Make the guards of the change even again and forget them. */
@@ -100,13 +143,12 @@ static void guards_settle(struct registry *r)
 	if (n > UNDO_GUARDS)
 		n = UNDO_GUARDS;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t offset = load_relaxed(&h->guards[i]), *guard;
+		uint32_t offset = load_relaxed(&h->guards[i]);
 
-		if (offset % 4 || offset > r->size - 4)
+		if (!is_guard(r, offset))
 			continue;
-		guard = (uint32_t *)(void *)((unsigned char *)h + offset);
-		if (load_relaxed(guard) & 1)
-			store_release(guard, load_relaxed(guard) + 1);
+		undo_settle_guard(
+			(uint32_t *)(void *)((unsigned char *)h + offset));
 		step("lock: guard even");
 	}
 	store_release(&h->guard_count, 0);
@@ -131,8 +173,10 @@ void undo_rollback(struct registry *r)
 		struct layout_undo_entry e = h->undo[n - 1];
 		unsigned char *at = (unsigned char *)h + e.offset;
 
-		if (e.width == 4 && e.offset % 4 == 0 &&
-		    e.offset <= r->size - 4)
+		if (!is_guarded(r, e.offset))
+			; /* no change has noted it */
+		else if (e.width == 4 && e.offset % 4 == 0 &&
+			 e.offset <= r->size - 4)
 			store_relaxed((uint32_t *)(void *)at,
 				      (uint32_t)e.before);
 		else if (e.width == 8 && e.offset % 8 == 0 &&
@@ -149,19 +193,19 @@ void undo_rollback(struct registry *r)
 
 /* The owner's claim, by which it was found dead, goes to *ret_claim. */
 static bool owner_is_dead(struct registry *r, const struct life_self *self,
-			  uint32_t owner, unsigned long waits,
+			  uint32_t me, uint32_t owner, unsigned long waits,
 			  uint64_t *ret_claim)
 {
 	const struct layout_proc *p = registry_proc(r, owner - 1);
 	uint64_t claim;
 
-	/* A word that names nobody: no ushm wrote it. */
-	*ret_claim = 0;
-	if (!p)
+	*ret_claim = p ? load_acquire(&p->claim) : 0;
+	/* A word that names nobody, or us, who wait: no ushm wrote it. Another
+	 * thread of ours cannot have it, because we hold 'local'. */
+	if (!p || owner == me + 1)
 		return waits > 10;
-	claim = load_acquire(&p->claim);
-	*ret_claim = claim;
-	if (claim_state(claim) == PROC_FREE)
+	claim = *ret_claim;
+	if (claim_state(claim) != PROC_LIVE || claim_pid(claim) <= 0)
 		return waits > 10;
 	if (life_marked(p))
 		return life_is_dead(r, self, owner - 1, claim);
@@ -171,6 +215,13 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 	if (waits % 16 != 15 || load_relaxed(&p->pid_ns) != self->pid_ns)
 		return false;
 	return sys_kill(claim_pid(claim), 0) == -ESRCH;
+}
+
+/* Behind a free word there is none, unless the word was scribbled on. */
+static void undo_leftovers(struct registry *r)
+{
+	if (load_relaxed(&r->h->undo_count) || load_relaxed(&r->h->guard_count))
+		undo_rollback(r);
 }
 
 /*
@@ -214,6 +265,7 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 			seen = 0;
 			if (swap_if(word, &seen, mine)) {
 				step("lock: taken");
+				undo_leftovers(r);
 				return;
 			}
 			cpu_relax();
@@ -232,7 +284,8 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 		if (waits % LONG_WAIT == LONG_WAIT - 1)
 			signals_obey(signals);
 
-		if (!owner_is_dead(r, self, seen & ~WAITERS, waits++, &claim))
+		if (!owner_is_dead(r, self, me, seen & ~WAITERS, waits++,
+				   &claim))
 			continue;
 		step("lock: owner found dead");
 		if (take_over(r, seen, claim, mine)) {

@@ -54,6 +54,9 @@ void undo_guard(struct registry *r, uint32_t *guard);
 
 void undo_commit(struct registry *r);
 
+/* No change is going on: an odd guard is damage that locks readers out. */
+void undo_settle_guard(uint32_t *guard);
+
 /* Give up a change that was begun. */
 void undo_rollback(struct registry *r);
 

@@ -28,6 +28,10 @@ static int slot_take(struct registry *r, int pid, uint64_t ns,
 
 		if (claim_state(free) != PROC_FREE)
 			continue;
+		/* Damaged: those would seem to be ours. */
+		if (load_relaxed(&r->procs[i].first_attach) ||
+		    load_relaxed(&r->procs[i].attaches))
+			continue;
 		/* Those who look for the dead must look this far. */
 		while (used <= i && !swap_if(&array->used, &used, i + 1))
 			;
@@ -216,7 +220,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
 		   uint32_t *ret_slot, uint64_t *ret_claim)
 {
-	uint32_t used = load_acquire(&r->h->procs.used);
+	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
 
 	for (uint32_t i = from; i < used && i - from < count; i++) {
 		if (procs_is_suspect(r, i, ret_claim)) {

@@ -470,22 +470,36 @@ void registry_close(struct registry *r)
 	r->h = NULL;
 }
 
+/* Where the array is and how large: not as it says, but as it must be. */
+static struct layout_array array_as_made(const struct registry *r,
+					 const struct layout_array *array)
+{
+	struct registry_shape shape = { r->max_segments, r->max_procs,
+					r->max_attaches };
+	struct geometry g = { 0 };
+
+	(void)geometry_make(&shape, &g);
+	return array == &r->h->segments ? g.segments
+	       : array == &r->h->procs	? g.procs
+					: g.attaches;
+}
+
 int registry_grow(struct registry *r, const char *path,
 		  struct layout_array *array)
 {
+	const struct layout_array made = array_as_made(r, array);
 	uint32_t ready = load_acquire(&array->ready), want;
-	uint32_t chunk = CHUNK / array->size;
+	uint32_t chunk = CHUNK / made.size;
 	char file[PATH_ROOM];
 	struct sys_stat st;
 	struct text t;
 	int fd, ret;
 
-	if (ready >= array->capacity)
+	if (ready >= made.capacity)
 		return -ENOSPC;
 	if (chunk < ready / 2)
 		chunk = ready / 2;
-	want = array->capacity - ready > chunk ? ready + chunk
-					       : array->capacity;
+	want = made.capacity - ready > chunk ? ready + chunk : made.capacity;
 
 	text_init(&t, file, sizeof(file));
 	text_str(&t, path);
@@ -500,7 +514,7 @@ int registry_grow(struct registry *r, const char *path,
 	if (ret == 0 && st.ino != r->ino)
 		ret = -ESTALE;
 	if (ret == 0)
-		ret = make_ready(fd, array, ready, want);
+		ret = make_ready(fd, &made, ready, want);
 	(void)sys_close(fd);
 	if (ret < 0)
 		return ret;

@@ -65,6 +65,17 @@ static inline uint32_t registry_ready(const struct registry *r,
 	return ready < capacity ? ready : capacity;
 }
 
+/* Records of 'array' that can be in use: 'used' may be damaged. */
+static inline uint32_t registry_used(const struct registry *r,
+				     const struct layout_array *array,
+				     uint32_t capacity)
+{
+	uint32_t ready = registry_ready(r, array, capacity);
+	uint32_t used = load_acquire(&array->used);
+
+	return used < ready ? used : ready;
+}
+
 /* The segment slot 'index', or NULL if there cannot be one. */
 static inline struct layout_segment *registry_segment(const struct registry *r,
 						      uint32_t index)

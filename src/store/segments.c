@@ -157,6 +157,36 @@ static uint32_t bit_find_clear(const struct registry *r, uint32_t from,
 	return UINT32_MAX;
 }
 
+/*
+ * The first free index in [from, end), or UINT32_MAX. The slot has the last
+ * word: with a damaged bit a segment must not be made over another.
+ */
+static uint32_t index_find(const struct registry *r, uint32_t from,
+			   uint32_t end)
+{
+	const struct layout_segment *s;
+
+	while ((from = bit_find_clear(r, from, end)) != UINT32_MAX) {
+		s = registry_segment(r, from);
+		if (!s || s->state == SEG_FREE)
+			break;
+		from++;
+	}
+	return from;
+}
+
+/* One less of a total, which damage may have made too low. */
+static void total_down32(struct registry *r, uint32_t *total)
+{
+	if (*total)
+		undo_set32(r, total, *total - 1);
+}
+
+static void total_down64(struct registry *r, uint64_t *total, uint64_t by)
+{
+	undo_set64(r, total, *total > by ? *total - by : 0);
+}
+
 /* Where the kernel's cyclic allocation goes on. UINT32_MAX: nowhere. */
 static uint32_t index_next(const struct registry *r)
 {
@@ -167,11 +197,11 @@ static uint32_t index_next(const struct registry *r)
 		cycle = MIN_CYCLE;
 	if (cycle > r->max_segments)
 		cycle = r->max_segments;
-	index = bit_find_clear(r, h->next_index, cycle);
+	index = index_find(r, h->next_index, cycle);
 	if (index == UINT32_MAX)
-		index = bit_find_clear(r, 0, cycle);
+		index = index_find(r, 0, cycle);
 	if (index == UINT32_MAX) /* doomed ones hold it up */
-		index = bit_find_clear(r, 0, r->max_segments);
+		index = index_find(r, 0, r->max_segments);
 	return index;
 }
 
@@ -186,8 +216,8 @@ static int id_choose(struct registry *r, struct segment_reservation *res)
 	if (h->next_id >= 0) {
 		/* shm_next_id: that one, or the next free above it; the
 		 * cycle stays where it is. */
-		res->index = bit_find_clear(r, registry_index(r, h->next_id),
-					    r->max_segments);
+		res->index = index_find(r, registry_index(r, h->next_id),
+					r->max_segments);
 		res->seq = registry_seq(r, h->next_id);
 		undo_set_i32(r, &h->next_id, -1);
 		return res->index == UINT32_MAX ? -ENOSPC : 0;
@@ -282,7 +312,7 @@ void segments_publish(struct registry *r, uint32_t index,
 	undo_set64(r, &s->created, n->created);
 	undo_set32(r, &s->owner, 0);
 	undo_set32(r, &s->state, SEG_LIVE);
-	undo_set32(r, &r->h->unsettled, r->h->unsettled - 1);
+	total_down32(r, &r->h->unsettled);
 	if (n->key != IPC_PRIVATE)
 		key_insert(r, index, n->key);
 }
@@ -300,13 +330,14 @@ void segments_forget_key(struct registry *r, uint32_t index)
 void segments_set_lock(struct registry *r, uint32_t index, bool lock)
 {
 	struct layout_segment *s = &r->segments[index];
-	uint64_t locked = r->h->locked;
 
 	if (lock == !!(s->mode & SHM_LOCKED))
 		return;
 	undo_guard(r, &s->guard);
-	undo_set64(r, &r->h->locked,
-		   lock ? locked + s->pages : locked - s->pages);
+	if (lock)
+		undo_set64(r, &r->h->locked, r->h->locked + s->pages);
+	else
+		total_down64(r, &r->h->locked, s->pages);
 	undo_set32(r, &s->mode,
 		   lock ? s->mode | SHM_LOCKED : s->mode & ~SHM_LOCKED);
 }
@@ -322,8 +353,8 @@ void segments_doom(struct registry *r, uint32_t index, uint32_t owner)
 		undo_set32(r, &r->h->unsettled, r->h->unsettled + 1);
 	}
 	if (s->state != SEG_DOOMED) {
-		undo_set32(r, &r->h->in_use, r->h->in_use - 1);
-		undo_set64(r, &r->h->pages, r->h->pages - s->pages);
+		total_down32(r, &r->h->in_use);
+		total_down64(r, &r->h->pages, s->pages);
 	}
 	undo_set32(r, &s->owner, owner + 1);
 	undo_set32(r, &s->state, SEG_DOOMED);
@@ -338,7 +369,7 @@ void segments_free(struct registry *r, uint32_t index)
 	undo_set32(r, &s->owner, 0);
 	undo_set64(r, &r->bitmap[index / 64],
 		   r->bitmap[index / 64] & ~(UINT64_C(1) << index % 64));
-	undo_set32(r, &r->h->unsettled, r->h->unsettled - 1);
+	total_down32(r, &r->h->unsettled);
 }
 
 void segments_inherit(struct registry *r, uint32_t dead, uint32_t me)

@@ -32,6 +32,12 @@ uint32_t segments_next(const struct registry *r, uint32_t from);
 /* The slot of 'key' + 1, or 0. */
 uint32_t segments_find_locked(const struct registry *r, int32_t key);
 
+/* By its count and by its list: one of them may be damaged. */
+static inline bool segments_unattached(const struct layout_segment *s)
+{
+	return s->attaches == 0 && s->first_attach == NO_INDEX;
+}
+
 struct segment_reservation {
 	uint32_t index, seq;
 	uint32_t before_next, before_last, before_seq; /* the cursor */

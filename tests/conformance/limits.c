@@ -156,6 +156,28 @@ LIMIT_CASE("C97", values_out_of_range_change_nothing)
 	CHECK_EQ(value_of(NEXT_ID), -1);
 }
 
+LIMIT_CASE("C97", number_needs_no_newline_and_a_good_end)
+{
+	char before[64];
+
+	get(SHMMNI, before, sizeof(before));
+	put(SHMMNI, "7");
+	CHECK_EQ(value_of(SHMMNI), 7);
+	put(SHMMNI, "1000");
+	CHECK_EQ(value_of(SHMMNI), 1000);
+	put(SHMMNI, "5");
+	CHECK_EQ(value_of(SHMMNI), 5);
+
+	NOTE("2^64 + 6, and what only begins as a number");
+	put(SHMMNI, "18446744073709551622");
+	CHECK_EQ(value_of(SHMMNI), 5);
+	put(SHMMNI, "6x");
+	CHECK_EQ(value_of(SHMMNI), 5);
+	put(SHMMNI, " 6 7");
+	CHECK_EQ(value_of(SHMMNI), 6);
+	put(SHMMNI, before);
+}
+
 LIMIT_CASE("C30", next_id_chooses_the_id_once)
 {
 	int a, b, c, d;

@@ -179,6 +179,18 @@ CASE("registry", absent_namespace_is_not_made_without_asking)
 	CHECK(strstr(problem.text, "does not exist") != NULL);
 }
 
+CASE("registry", long_path_is_refused_with_a_reason)
+{
+	struct ushm_problem problem;
+	ushm_space *sp;
+	char dir[3000];
+
+	memset(dir, 'x', sizeof(dir) - 1);
+	dir[sizeof(dir) - 1] = '\0';
+	CHECK_EQ(ushm_open(dir, 0, NULL, &sp, &problem), -ENAMETOOLONG);
+	CHECK(strstr(problem.text, "xxx...: cannot be opened: name too long"));
+}
+
 CASE("registry", capacities_are_chosen_when_it_is_made)
 {
 	struct ushm_options big = { .max_segments = 100000,

@@ -49,6 +49,18 @@ CASE("text", parsing_stops_at_the_end_of_the_buffer)
 	CHECK_EQ(value, 123);
 }
 
+CASE("text", number_of_more_than_64_bits_is_none)
+{
+	const char *most = "18446744073709551615",
+		   *more = "18446744073709551616";
+	uint64_t value = 7;
+
+	CHECK(!text_parse(&more, more + 20, 10, &value));
+	CHECK_EQ(value, 7);
+	CHECK(text_parse(&most, most + 20, 10, &value));
+	CHECK_EQ(value, UINT64_MAX);
+}
+
 CASE("user", bad_memory_is_efault)
 {
 	char good[112] = { 1 }, *page;
