@@ -42,9 +42,10 @@ static int grow_past(int fd, uint64_t from, uint64_t size, bool allocate,
 
 static int with_limit(int fd, uint64_t from, uint64_t size, bool allocate)
 {
-	struct sys_rlimit limit;
+	struct sys_rlimit limit = { 0, 0 };
 
-	if (sys_prlimit(RLIMIT_FSIZE, NULL, &limit) == 0 &&
+	/* A sandbox may not tell: then there may be any limit. */
+	if (sys_prlimit(RLIMIT_FSIZE, NULL, &limit) < 0 ||
 	    limit.cur < from + size)
 		return grow_past(fd, from, size, allocate, &limit);
 	return grow(fd, from, size, allocate);
