@@ -310,7 +310,7 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	char prefix[32];
 	struct sys_stat st;
 	struct text t;
-	long n;
+	long n = 0;
 	int list, r;
 
 	r = (int)SYS3(SYS_flock, fd, LOCK_EX, 0);
@@ -328,17 +328,21 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	list = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (list < 0)
 		return list;
-	while ((n = sys_getdents(list, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n;) {
+	while (r == 0 && (n = sys_getdents(list, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n && r == 0;) {
 			const struct sys_dirent *d = (void *)(buf + at);
 
 			if (strncmp(d->name, prefix, t.used) == 0)
-				(void)sys_unlinkat(dir, d->name, 0);
+				r = sys_unlinkat(dir, d->name, 0);
 			at += d->length;
 		}
 	}
 	(void)sys_close(list);
-	return sys_unlinkat(dir, name, 0);
+
+	/* As long as there are files, there is a registry that says so. */
+	if (r == 0 && n < 0)
+		r = (int)n;
+	return r < 0 ? r : sys_unlinkat(dir, name, 0);
 }
 
 /* --------------------------------------------------------------- opening */
