@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/borrow.h"
 #include "base/fsize.h"
 #include "base/step.h"
 #include "base/sys.h"
@@ -431,6 +432,7 @@ static int file_open(int dir, uint32_t uid, struct registry *ret,
 	}
 
 	ret->uid = uid;
+	ret->dev = st.dev;
 	ret->ino = st.ino;
 	r = map_file(fd, &g, ret, why);
 out:
@@ -474,15 +476,41 @@ void registry_close(struct registry *r)
 	r->h = NULL;
 }
 
+struct growth {
+	const struct registry *r;
+	const char *path; /* of the file */
+	const struct layout_array *array;
+	uint32_t ready, want;
+};
+
+static int do_grow(void *arg)
+{
+	const struct growth *g = arg;
+	struct sys_stat st;
+	int fd, ret;
+
+	fd = sys_openat(AT_FDCWD, g->path,
+			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	ret = sys_fstat(fd, &st);
+	if (ret == 0 && (st.dev != g->r->dev || st.ino != g->r->ino))
+		ret = -ESTALE;
+	if (ret == 0)
+		ret = make_ready(fd, g->array, g->ready, g->want);
+	(void)sys_close(fd);
+	return ret;
+}
+
 int registry_grow(struct registry *r, const char *path,
 		  struct layout_array *array)
 {
 	uint32_t ready = load_acquire(&array->ready), want;
 	uint32_t chunk = CHUNK / array->size;
 	char file[PATH_ROOM];
-	struct sys_stat st;
+	struct growth g;
 	struct text t;
-	int fd, ret;
+	int ret;
 
 	if (ready >= array->capacity)
 		return -ENOSPC;
@@ -497,15 +525,10 @@ int registry_grow(struct registry *r, const char *path,
 	text_str(&t, r->name);
 	if (t.full)
 		return -ENAMETOOLONG;
-	fd = sys_openat(AT_FDCWD, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	ret = sys_fstat(fd, &st);
-	if (ret == 0 && st.ino != r->ino)
-		ret = -ESTALE;
-	if (ret == 0)
-		ret = make_ready(fd, array, ready, want);
-	(void)sys_close(fd);
+	g = (struct growth){ r, file, array, ready, want };
+	ret = do_grow(&g);
+	if (ret == -EMFILE)
+		ret = borrow_run(do_grow, &g);
 	if (ret < 0)
 		return ret;
 	step("registry: blocks allocated");
