@@ -110,10 +110,12 @@ static int map_segment(struct space *sp, uint32_t index,
 	h = handle_find(sp, index, s->seq);
 	if (h && h->page && !fixed && prot == (PROT_READ | PROT_WRITE)) {
 		p = sys_mremap(h->page, 0, (size_t)size, MREMAP_MAYMOVE, NULL);
-		if (sys_failed(p))
-			return (int)(intptr_t)p;
-		*ret_addr = p;
-		return 0;
+		if (!sys_failed(p)) {
+			*ret_addr = p;
+			return 0;
+		}
+		handle_drop(h); /* a short cut only */
+		h = NULL;
 	}
 	if (!h)
 		handle_remember(sp, index, s->seq);
@@ -142,6 +144,26 @@ static int map_segment(struct space *sp, uint32_t index,
 	return 0;
 }
 
+/*
+ * What shmat(2) has for what open(2) and mmap(2) say. It passes on mmap's
+ * EAGAIN (mlockall) and EPERM (mmap_min_addr), which are not in its page.
+ */
+static int map_error(int r)
+{
+	switch (r) {
+	case -EACCES:
+	case -EAGAIN:
+	case -EINVAL:
+	case -EIDRM:
+	case -EPERM:
+		return r;
+	case -EROFS:
+		return -EACCES;
+	default:
+		return -ENOMEM;
+	}
+}
+
 /* 'copy' is the segment as it was when it was found and allowed. */
 static int attach_entered(struct space *sp, uint32_t index,
 			  const struct layout_segment *copy, uintptr_t addr,
@@ -161,7 +183,7 @@ static int attach_entered(struct space *sp, uint32_t index,
 			      load_relaxed(&s->seq) != copy->seq))
 		return -EINVAL; /* removed a moment ago */
 	if (ret < 0)
-		return ret;
+		return map_error(ret);
 	step("attach: mapped");
 
 	unit = copy->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
@@ -284,7 +306,9 @@ static void detach_piece(struct space *sp, uint32_t link)
 	const struct layout_attach *a = &sp->reg.attaches[link - 1];
 	struct piece_change c = { link, a->segment, { 0 } };
 
-	(void)sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length);
+	/* What stays mapped stays counted. shmdt(2) succeeds all the same. */
+	if (sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length) < 0)
+		return;
 	step("attach: unmapped");
 	(void)pieces_change(sp, &c);
 }
