@@ -178,6 +178,8 @@ static int attach_entered(struct space *sp, uint32_t index,
 	int ret;
 
 	handles_tidy(sp);
+	if (shmflg & SHM_REMAP && pieces_prepare(sp, PIECES_NEW) < 0)
+		return -ENOMEM;
 	ret = map_segment(sp, index, copy, addr, fixed, shmflg, &p);
 	if (ret == -EIDRM && (load_acquire(&s->state) != SEG_LIVE ||
 			      load_relaxed(&s->seq) != copy->seq))

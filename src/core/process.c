@@ -75,6 +75,9 @@ static void reserve_child(struct space *sp)
 {
 	int tid = sys_gettid(), ret;
 
+	/* Nothing to record it in: the child finds out what it has. */
+	if (pieces_prepare(sp, sp->reg.procs[space_slot(sp)].attaches) < 0)
+		return;
 	for (;;) {
 		ret = procs_reserve(&sp->reg, space_slot(sp), (uint32_t)tid,
 				    &sp->child);
