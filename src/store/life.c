@@ -427,6 +427,7 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 				    load_relaxed(&p->image));
 	case PROC_CLAIMING:
 		return claim_pid(claim) != self->pid &&
+		       load_relaxed(&p->pid_ns) == self->pid_ns &&
 		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:
 		return unborn_is_dead(r, self, p, claim);

@@ -114,7 +114,6 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 {
 	struct layout_proc *p = registry_proc(r, slot);
 	uint64_t claim;
-	int ret;
 
 	if (!p)
 		return -ESRCH;
@@ -130,9 +129,10 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 	step("procs: child claims its slot");
 
 	slot_fill(p, self);
-	ret = life_begin(p);
-	if (ret < 0)
-		return ret; /* its records stay, as long as we live */
+
+	/* Without a life word we stay CLAIMING: others ask /proc about us. */
+	if (life_begin(p) < 0)
+		return 0;
 	step("procs: child's life word locked");
 	store_release(&p->claim, claim_make(load_relaxed(&p->claim), PROC_LIVE,
 					    self->pid));
