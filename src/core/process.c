@@ -95,6 +95,20 @@ static void reserve_child(struct space *sp)
 	}
 }
 
+int process_room(void)
+{
+	for (struct space *sp = space_first(); sp; sp = sp->next) {
+		struct registry *r = &sp->reg;
+
+		if (load_acquire(sp->here) != 1 || !attached_here(sp))
+			continue;
+		if (pieces_prepare(sp, r->procs[space_slot(sp)].attaches) < 0 ||
+		    (!procs_room(r) && space_grow(sp, &r->h->procs) < 0))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static void before_fork(void)
 {
 	uint64_t signals;

@@ -39,6 +39,16 @@ static int slot_take(struct registry *r, uint32_t state, int pid,
 	return -EAGAIN;
 }
 
+bool procs_room(const struct registry *r)
+{
+	uint32_t ready = registry_ready(r, &r->h->procs, r->max_procs);
+
+	for (uint32_t i = 0; i < ready; i++)
+		if (claim_state(load_relaxed(&r->procs[i].claim)) == PROC_FREE)
+			return true;
+	return false;
+}
+
 static void slot_fill(struct layout_proc *p, const struct life_self *self)
 {
 	store_relaxed(&p->born, life_clock());

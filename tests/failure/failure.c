@@ -29,7 +29,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -55,8 +54,9 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "FAIL %s, call %ld, %s(%s) = %s: %s\n", op->name,
-		in->at, in->met ? inject_name(in->call) : "none", in->path,
+	fprintf(stderr, "FAIL %s, call %ld%s, %s(%s) = %s: %s\n", op->name,
+		in->at, in->lasting ? " and later" : "",
+		in->met ? inject_name(in->call) : "none", in->path,
 		in->error ? strerrorname_np(in->error) : "0", text);
 	shared->failures++;
 }
@@ -288,7 +288,8 @@ static void play(void)
 	op->prepare();
 	look(&before);
 
-	inject_arm(&shared->in, getpid(), op->flags & FORKS);
+	inject_arm(&shared->in, op->flags & BOTH ? 0 : getpid(),
+		   op->flags & (FORKS | BOTH));
 	errno = ENOTTY;
 	r = op->act();
 	saved = errno;
@@ -391,11 +392,14 @@ static long run(void)
 	int choices, before;
 	long n = 0;
 
+	/* Each errno twice: it happens once, or it lasts. */
 	for (long at = 1;; at++) {
 		choices = 1;
-		for (int which = 0; which < choices; which++) {
+		for (int which = 0; which < 2 * choices; which++) {
 			empty(stage.dir);
-			*in = (struct injection){ .at = at, .which = which };
+			*in = (struct injection){ .at = at,
+						  .which = which / 2,
+						  .lasting = which % 2 };
 			before = shared->failures;
 			run_in_child(play);
 			run_in_child(inspect);
@@ -411,48 +415,52 @@ static long run(void)
 
 /* ---------------------------------------------------------------- places */
 
-static bool on_tmpfs(const char *path)
+static bool mount_under_top(const char *name, const char *type,
+			    const char *options)
 {
-	struct statfs fs;
+	char path[80];
 
-	return statfs(path, &fs) == 0 && fs.f_type == 0x01021994;
+	snprintf(path, sizeof(path), "%s/%s", top, name);
+	return mkdir(path, 0700) == 0 &&
+	       mount("ushm", path, type, 0, options) == 0;
 }
 
-/* A tmpfs so small that blocks are taken at once. */
-static bool small_place(void)
+/*
+ * "small": so small that blocks are taken at once. "ram": not tmpfs, so that a
+ * registry of another boot may be replaced. With this process they go.
+ */
+static bool mount_both(void)
 {
-	static char path[70];
-
-	snprintf(path, sizeof(path), "%s/small", top);
 	return unshare(CLONE_NEWNS) == 0 &&
 	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       (mkdir(path, 0700) == 0 || errno == EEXIST) &&
-	       mount("ushm", path, "tmpfs", 0, "size=4m") == 0;
+	       mount_under_top("small", "tmpfs", "size=4m") &&
+	       mount_under_top("ram", "ramfs", "mode=700");
 }
 
-static const char *place(bool *small)
+static void unmount_both(void)
 {
-	if (op->flags & ON_DISK)
-		snprintf(stage.dir, sizeof(stage.dir), "/tmp/ushm-failure.%d",
-			 (int)getpid());
-	else if (op->flags & SMALL)
-		snprintf(stage.dir, sizeof(stage.dir), "%s/small/ns", top);
-	else
-		snprintf(stage.dir, sizeof(stage.dir), "%s/ns", top);
-	setenv("USHM_DIR", stage.dir, 1);
-	if (op->flags & ON_DISK && on_tmpfs("/tmp"))
-		return "/tmp is a tmpfs";
-	if (op->flags & SMALL && !*small) {
-		if (!small_place())
-			return "no file system may be mounted";
-		*small = true;
+	static const char *const names[] = { "small", "ram" };
+	char path[80];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", top, names[i]);
+		(void)umount2(path, MNT_DETACH);
+		rmdir(path);
 	}
-	return NULL;
+}
+
+static void place(void)
+{
+	snprintf(stage.dir, sizeof(stage.dir), "%s%s/ns", top,
+		 op->flags & ON_RAM  ? "/ram"
+		 : op->flags & SMALL ? "/small"
+				     : "");
+	setenv("USHM_DIR", stage.dir, 1);
 }
 
 int main(int argc, char **argv)
 {
-	bool small = false;
+	bool mounted;
 	long n, total = 0;
 
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
@@ -463,27 +471,22 @@ int main(int argc, char **argv)
 		 (int)getpid());
 	if (mkdir(top, 0700) < 0)
 		return 1;
+	mounted = mount_both();
 	for (op = operations; op < operations + noperations; op++) {
-		const char *why;
-
 		if (argc > 1 && strcmp(argv[1], op->name) != 0)
 			continue;
-		why = place(&small);
-		if (why) {
-			printf("%-28s skipped: %s\n", op->name, why);
+		if (op->flags & (SMALL | ON_RAM) && !mounted) {
+			printf("%-28s skipped: may not mount\n", op->name);
 			continue;
 		}
+		place();
 		n = run();
 		printf("%-28s %ld failures\n", op->name, n);
 		fflush(stdout);
 		total += n;
 		empty(stage.dir);
 	}
-	if (small) {
-		snprintf(stage.dir, sizeof(stage.dir), "%s/small", top);
-		umount2(stage.dir, MNT_DETACH);
-		rmdir(stage.dir);
-	}
+	unmount_both();
 	rmdir(top);
 	printf("%ld passed, %d failed\n", total, shared->failures);
 	return shared->failures != 0;

@@ -94,6 +94,12 @@ static bool advisory(const char *path)
 	return path && strncmp(path, "/proc/", 6) == 0;
 }
 
+/* What passes is tried again, as it should be. */
+static bool lasts(int error)
+{
+	return error != EINTR && error != EAGAIN;
+}
+
 /* 0, or the errno that this call has to fail with. */
 static int asked(long call, const char *path)
 {
@@ -105,6 +111,11 @@ static int asked(long call, const char *path)
 		return 0;
 	if (no_links && call == SYS_linkat)
 		return EPERM;
+	if (in->met)
+		return in->lasting && lasts(in->error) && call == in->call &&
+				       advisory(path) == advisory(in->path)
+			       ? in->error
+			       : 0;
 	if (++calls != in->at)
 		return 0;
 	in->met = true;
@@ -114,7 +125,7 @@ static int asked(long call, const char *path)
 		if (!row->errors[in->choices])
 			break;
 	in->harmless = row->harmless || advisory(path) ||
-		       (in->error == EMFILE && !borrowing);
+		       (in->error == EMFILE && !borrowing && !in->lasting);
 	/* No stdio here: the stack of a borrowed process is small. */
 	strncpy(in->path, path ? path : "", sizeof(in->path) - 1);
 	return in->error;

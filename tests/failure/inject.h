@@ -16,8 +16,9 @@ enum {
 };
 
 struct injection {
-	long at;   /* which call fails, from 1 on */
-	int which; /* its errno: an index into what is plausible */
+	long at;      /* which call fails, from 1 on */
+	int which;    /* its errno: an index into what is plausible */
+	bool lasting; /* and all later calls of the same kind fail likewise */
 
 	/* Written by the process that meets it: shared memory. */
 	bool met;	/* or it never came so far */

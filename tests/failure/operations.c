@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/process.h"
 #include "core/space.h"
 #include "store/layout.h"
 
@@ -647,17 +648,21 @@ static int advise_part(void)
 
 /* ----------------------------------------------------------- processes */
 
-/* nattch as the child sees it while its parent waits. */
+/* As the preload forks: nattch as the child sees it while its parent waits. */
 static int fork_and_count(void)
 {
+	uint32_t mine = registry()->segments[0].attaches;
 	struct ushm_segment seg;
-	int status, r;
-	pid_t pid = fork();
+	int status, r = process_room();
+	pid_t pid;
 
+	if (r < 0)
+		return r;
+	pid = fork();
 	if (pid == 0) {
 		r = ushm_stat(stage.sp, stage.id, &seg);
 		inject_disarm();
-		if (r == 0 && (seg.nattch < 2 || stage.at[0] != 1))
+		if (r == 0 && (seg.nattch != 2 * mine || stage.at[0] != 1))
 			_exit(1);
 		_exit(r < 0 ? 2 : 0);
 	}
@@ -708,7 +713,7 @@ const struct operation operations[] = {
 	  do_open_relative,
 	  { EPROTO } },
 	{ "open, older boot",
-	  OPENS | SAME | ON_DISK,
+	  OPENS | SAME | ON_RAM,
 	  registry_of_another_boot,
 	  do_open,
 	  { EPROTO } },
@@ -838,17 +843,31 @@ const struct operation operations[] = {
 	{ "madvise, part", SAME, attached, advise_part, { ENOMEM } },
 
 	{ "fork, in the parent", 0, attached, fork_and_count, { 0 } },
-	{ "fork, in the child", FORKS, attached, fork_and_count, { EINVAL } },
+	{ "fork, in the child",
+	  FORKS,
+	  attached,
+	  fork_and_count,
+	  { EINVAL, ENOMEM } },
 	{ "fork, records grow",
 	  0,
 	  as_many_attachments_as_are_ready,
 	  fork_and_count,
-	  { EINVAL } },
+	  { EINVAL, ENOMEM } },
+	{ "fork, both, records grow",
+	  BOTH,
+	  as_many_attachments_as_are_ready,
+	  fork_and_count,
+	  { EINVAL, ENOMEM } },
+	{ "fork, both, processes grow",
+	  BOTH,
+	  attached_and_no_process_slot_left,
+	  fork_and_count,
+	  { EINVAL, ENOMEM } },
 	{ "fork, processes grow",
 	  0,
 	  attached_and_no_process_slot_left,
 	  fork_and_count,
-	  { EINVAL } },
+	  { EINVAL, ENOMEM } },
 	{ "exit", ENDS, attached_and_removed, end, { 0 } },
 };
 

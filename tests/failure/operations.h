@@ -11,11 +11,12 @@
 enum {
 	OPENS = 1,     /* the namespace comes to be: more may be mapped after */
 	FORKS = 2,     /* calls of the child count, not those of the process */
+	BOTH = 256,    /* calls of both count */
 	ENDS = 4,      /* the process ends by it */
 	LOOKS = 8,     /* it asks about the dead: an answer may come later */
 	SAME = 16,     /* what the failing call returned may be returned */
 	NO_LINKS = 32, /* linkat() fails always */
-	ON_DISK = 64,  /* not on tmpfs */
+	ON_RAM = 64,   /* not on tmpfs */
 	SMALL = 128,   /* on a small file system */
 };
 
