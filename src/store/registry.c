@@ -217,7 +217,6 @@ static void header_fill(struct layout_header *h, uint32_t uid,
 static int file_build(int fd, uint32_t uid, const struct geometry *g)
 {
 	struct layout_header h;
-	long n;
 	int r;
 
 	r = (int)SYS3(SYS_fchmod, fd, 0600, 0);
@@ -243,10 +242,7 @@ static int file_build(int fd, uint32_t uid, const struct geometry *g)
 		return r;
 
 	header_fill(&h, uid, g);
-	n = sys_write(fd, &h, sizeof(h));
-	if (n < 0)
-		return (int)n;
-	return n == sizeof(h) ? 0 : -ENOSPC;
+	return fsize_write(fd, &h, sizeof(h));
 }
 
 static int file_create(int dir, const char *name, uint32_t uid,
