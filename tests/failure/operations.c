@@ -23,8 +23,12 @@
 
 #define KEY   0x5eed
 #define PAGES 4
+#define MODE  0700
 #define SIZE  (PAGES * 4096)
 #define HUGE_ (2 << 20)
+
+/* Where nothing is, in any process. */
+#define GAP ((char *)(sizeof(long) == 8 ? 0x10000000000 : 0x60000000))
 
 #define MUST(cond)                                                             \
 	do {                                                                   \
@@ -72,7 +76,7 @@ static void somebody_made_it(void)
 
 	if (fork() == 0) {
 		stage_open();
-		MUST(ushm_get(stage.sp, KEY, SIZE, IPC_CREAT | 0600,
+		MUST(ushm_get(stage.sp, KEY, SIZE, IPC_CREAT | MODE,
 			      &stage.id) == 0);
 		_exit(0);
 	}
@@ -87,7 +91,7 @@ static void namespace_exists(void)
 static void segment_exists(void)
 {
 	stage_open();
-	MUST(ushm_get(stage.sp, KEY, SIZE, IPC_CREAT | 0600, &stage.id) == 0);
+	MUST(ushm_get(stage.sp, KEY, SIZE, IPC_CREAT | MODE, &stage.id) == 0);
 }
 
 static void *another(void)
@@ -105,13 +109,10 @@ static void attached(void)
 	memset(stage.at, 1, SIZE);
 }
 
-static char *gap(void);
-
 static void attached_with_room(void)
 {
 	segment_exists();
-	MUST(ushm_attach(stage.sp, stage.id, gap(), 0, (void **)&stage.at) ==
-	     0);
+	MUST(ushm_attach(stage.sp, stage.id, GAP, 0, (void **)&stage.at) == 0);
 	memset(stage.at, 1, SIZE);
 }
 
@@ -198,7 +199,7 @@ static void small_files_only(void)
 static void huge_segment_exists(void)
 {
 	stage_open();
-	MUST(ushm_get(stage.sp, KEY, HUGE_, IPC_CREAT | SHM_HUGETLB | 0600,
+	MUST(ushm_get(stage.sp, KEY, HUGE_, IPC_CREAT | SHM_HUGETLB | MODE,
 		      &stage.id) == 0);
 }
 
@@ -271,6 +272,14 @@ static void somebody_died_attached(void)
 	MUST(waitpid(pid, NULL, 0) == pid);
 }
 
+static int ends[2];
+
+static void segment_and_pipe_exist(void)
+{
+	segment_exists();
+	MUST(pipe2(ends, O_NONBLOCK) == 0);
+}
+
 /* ------------------------------------------------------------- the calls */
 
 static int do_open(void)
@@ -339,7 +348,7 @@ static int get_exclusive(void)
 
 static int get_huge(void)
 {
-	return get(KEY, HUGE_, IPC_CREAT | SHM_HUGETLB | 0600);
+	return get(KEY, HUGE_, IPC_CREAT | SHM_HUGETLB | MODE);
 }
 
 static int get_unreserved(void)
@@ -376,27 +385,16 @@ static int attach_to_execute(void)
 	return attach(NULL, SHM_EXEC);
 }
 
-/* Where nothing is. */
-static char *gap(void)
-{
-	char *p = mmap(NULL, 16 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-		       -1, 0);
-
-	munmap(p, 16 * 4096);
-	return p + 4096;
-}
-
 static int attach_here(void)
 {
-	return attach(gap(), 0);
+	return attach(GAP, 0);
 }
 
 static int attach_rounded(void)
 {
-	char *p = gap();
-	int r = attach(p + 77, SHM_RND);
+	int r = attach(GAP + 77, SHM_RND);
 
-	RIGHT(r < 0 || stage.at == p);
+	RIGHT(r < 0 || stage.at == GAP);
 	return r;
 }
 
@@ -404,8 +402,11 @@ static int attach_over_memory(void)
 {
 	char *p = mmap(NULL, SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		       0);
-	int r = attach(p, SHM_REMAP);
+	int r;
 
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	r = attach(p, SHM_REMAP);
 	if (r < 0)
 		munmap(p, SIZE);
 	return r;
@@ -440,7 +441,7 @@ static int stat_(void)
 	int r = failed(ushm_shmctl(stage.id, IPC_STAT, ds));
 
 	RIGHT(r < 0 || (ds->shm_segsz == SIZE && ds->shm_nattch == 1 &&
-			ds->shm_perm.mode == 0600));
+			ds->shm_perm.mode == MODE));
 	free(ds);
 	return r;
 }
@@ -552,15 +553,10 @@ static int next_attachment(void)
 
 static int write_proc(void)
 {
-	int ends[2], r;
+	int r = ushm_write_proc(stage.sp, ends[1]);
 	char buf[2000];
-	ssize_t n;
+	ssize_t n = read(ends[0], buf, sizeof(buf));
 
-	MUST(pipe(ends) == 0);
-	r = ushm_write_proc(stage.sp, ends[1]);
-	close(ends[1]);
-	n = read(ends[0], buf, sizeof(buf));
-	close(ends[0]);
 	RIGHT(r < 0 || (n > 300 && buf[n - 1] == '\n'));
 	return r;
 }
@@ -602,13 +598,13 @@ static int moved(void *p)
 static int move(void)
 {
 	return moved(ushm_mremap(stage.at, SIZE, SIZE,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, gap()));
+				 MREMAP_MAYMOVE | MREMAP_FIXED, GAP));
 }
 
 static int move_part(void)
 {
 	return moved(ushm_mremap(stage.at + 4096, 4096, 4096,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, gap()));
+				 MREMAP_MAYMOVE | MREMAP_FIXED, GAP));
 }
 
 static int duplicate(void)
@@ -786,7 +782,7 @@ const struct operation operations[] = {
 	{ "ushm_next", 0, segment_exists, next, CONTROL_ERRORS },
 	{ "ushm_next_attachment", 0, attached, next_attachment,
 	  CONTROL_ERRORS },
-	{ "ushm_write_proc", SAME, segment_exists, write_proc, { 0 } },
+	{ "ushm_write_proc", SAME, segment_and_pipe_exist, write_proc, { 0 } },
 
 	{ "munmap, middle", SAME, attached, unmap_middle, { ENOMEM } },
 	{ "munmap, head", SAME, attached, unmap_head, { ENOMEM } },
