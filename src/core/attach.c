@@ -97,7 +97,7 @@ static int map_segment(struct space *sp, uint32_t index,
 	uint64_t size = (s->size + unit - 1) & ~(unit - 1);
 	int prot = segment_prot(shmflg), flags = 0, r;
 	struct space_handle *h;
-	char path[PATH_ROOM];
+	struct space_file file;
 	bool want_handle;
 	void *p;
 
@@ -121,12 +121,13 @@ static int map_segment(struct space *sp, uint32_t index,
 		handle_remember(sp, index, s->seq);
 	want_handle = h && !h->page && !(s->flags & SEG_HUGE);
 
-	r = space_path(sp, index, s->seq, path, sizeof(path));
+	r = space_file_hold(sp, index, s->seq, &file);
 	if (r < 0)
 		return r;
-	r = sp->backing->map(path, (void *)addr, size, prot, flags,
-			     s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
+	r = sp->backing->map(file.path, sp->reg.uid, (void *)addr, size, prot,
+			     flags, s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
 			     want_handle ? &h->page : NULL);
+	space_file_release(&file);
 	if (r == -EEXIST)
 		return -EINVAL; /* the range is not free */
 	if (r < 0)
@@ -158,6 +159,7 @@ static int map_error(int r)
 	case -EPERM:
 		return r;
 	case -EROFS:
+	case -ESTALE:
 		return -EACCES;
 	default:
 		return -ENOMEM;

@@ -347,7 +347,7 @@ static void end_in(struct space *sp)
 {
 	struct registry *r = &sp->reg;
 	struct space_entry e;
-	char path[PATH_ROOM];
+	struct space_file file;
 	uint32_t link, last = UINT32_MAX;
 
 	if (!sp->me || sys_getpid() != sp->self.pid || !attached_here(sp))
@@ -368,9 +368,10 @@ static void end_in(struct space *sp)
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);
-		if (ends &&
-		    space_path(sp, a->segment, a->seq, path, sizeof(path)) == 0)
-			(void)sp->backing->destroy(path);
+		if (!ends || space_file_hold(sp, a->segment, a->seq, &file) < 0)
+			continue;
+		(void)sp->backing->destroy(file.path);
+		space_file_release(&file);
 	}
 	space_leave(sp, &e);
 }
