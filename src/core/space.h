@@ -25,7 +25,8 @@ struct space {
 	struct registry reg; /* one registry: a private namespace */
 	const struct backing_ops *backing;
 	uint64_t dir_dev, dir_ino;
-	bool exposed; /* others may put another directory in its place */
+	bool exposed; /* others may put another directory in its place: then
+		       * working in it takes a free descriptor, and /proc */
 	unsigned refs;
 	struct space *next; /* all that this process ever had open; never
 			     * freed, one that is closed has no reg.h */

@@ -535,6 +535,30 @@ ATTACK(next_segment_is_a_directory)
 	next_segment(2);
 }
 
+/* No attack that could be fended off: what the same user can do. */
+ATTACK(truncated_by_the_same_user_is_sigbus)
+{
+	volatile char *p;
+	int status;
+	pid_t pid;
+	void *at;
+
+	surround(01777);
+	make_namespace(ns);
+	pid = fork();
+	if (pid == 0) {
+		open_space();
+		REQUIRE(ushm_attach(space, 0, NULL, 0, &at) == 0);
+		REQUIRE_OK(truncate(in(ns, "seg.0.0"), 0));
+		p = at;
+		p[0] = 1;
+		child_exit();
+	}
+	status = wait_status(pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+	unharmed();
+}
+
 /* ------------------------------------------------------------------ races */
 
 /*

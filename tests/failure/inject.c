@@ -91,7 +91,8 @@ const char *inject_name(long call)
 /* What /proc says is for better answers only. */
 static bool advisory(const char *path)
 {
-	return path && strncmp(path, "/proc/", 6) == 0;
+	return path && strncmp(path, "/proc/", 6) == 0 &&
+	       strncmp(path, "/proc/self/fd/", 14) != 0;
 }
 
 /* What passes is tried again, as it should be. */

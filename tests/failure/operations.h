@@ -18,6 +18,8 @@ enum {
 	NO_LINKS = 32, /* linkat() fails always */
 	ON_RAM = 64,   /* not on tmpfs */
 	SMALL = 128,   /* on a small file system */
+	EXPOSED = 512, /* below a directory that others may write to: there a
+			* descriptor is needed */
 };
 
 #define WRONG (-100000) /* it answered, and the answer is not right */
