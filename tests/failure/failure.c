@@ -71,7 +71,7 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
 	fprintf(stderr, "FAIL %s, call %ld%s, %s(%s) = %s: %s\n", op->name,
 		in->at, in->lasting ? " and later" : "",
 		in->met ? inject_name(in->call) : "none", in->path,
-		in->error ? strerrorname_np(in->error) : "0", text);
+		in->error ? strerror(in->error) : "0", text);
 	shared->failures++;
 }
 
@@ -268,12 +268,12 @@ static void judge(int r)
 	if (r <= WRONG)
 		fail("a wrong answer, at line %d", WRONG - r);
 	else if (!shared->in.met)
-		fail("failed by itself: %s", strerrorname_np(-r));
+		fail("failed by itself: %s", strerror(-r));
 	else if (shared->in.harmless &&
 		 !(op->flags & EXPOSED && shared->in.error == EMFILE))
-		fail("must not matter, but: %s", strerrorname_np(-r));
+		fail("must not matter, but: %s", strerror(-r));
 	else if (!documented(r))
-		fail("undocumented: %s", strerrorname_np(-r));
+		fail("undocumented: %s", strerror(-r));
 }
 
 /* Once more, and nothing fails. */
@@ -288,7 +288,7 @@ static void repeat(void)
 	shared->in = none;
 	if (r < 0)
 		fail("repeated without a failure: %s%d",
-		     r <= WRONG ? "wrong at line " : strerrorname_np(-r),
+		     r <= WRONG ? "wrong at line " : strerror(-r),
 		     r <= WRONG ? WRONG - r : 0);
 	check_registry();
 	(void)check_maps();
@@ -330,7 +330,7 @@ static void play(void)
 
 	judge(r);
 	if (r >= 0 && saved != ENOTTY && !(op->flags & FORKS))
-		fail("errno is %s", strerrorname_np(saved));
+		fail("errno is %s", strerror(saved));
 	look(&after);
 	check_registry();
 	compare(&before, &after, r);
