@@ -79,7 +79,7 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *fmt, ...)
 
 struct state {
 	uint64_t mask;
-	int descriptors, maps;
+	int descriptors, maps, files;
 	uint32_t in_use, nattaches;
 	uint64_t pages, locked;
 	struct layout_segment segment;
@@ -167,6 +167,18 @@ static int count_descriptors(void)
 	return n;
 }
 
+static int count_files(void)
+{
+	DIR *list = opendir(stage.dir);
+	int n = 0;
+
+	while (list && readdir(list))
+		n++;
+	if (list)
+		closedir(list);
+	return n;
+}
+
 /* There may be no descriptor to look through, and no room to complain in. */
 static void lift_limits(void)
 {
@@ -191,6 +203,7 @@ static void look(struct state *s)
 	getrlimit(RLIMIT_FSIZE, &size);
 	lift_limits();
 	s->maps = check_maps();
+	s->files = count_files();
 	setrlimit(RLIMIT_NOFILE, &files);
 	setrlimit(RLIMIT_FSIZE, &size);
 	if (!reg())
@@ -230,6 +243,9 @@ static void compare(const struct state *a, const struct state *b, int r)
 		fail("%d descriptors, were %d", b->descriptors, a->descriptors);
 	if (r >= 0)
 		return;
+	if (!(op->flags & OPENS) && a->files != b->files &&
+	    shared->in.call != SYS_unlinkat)
+		fail("failed, and left %d files, were %d", b->files, a->files);
 	if (!(op->flags & OPENS) && a->maps != b->maps)
 		fail("%d mappings, were %d", b->maps, a->maps);
 	if (a->in_use != b->in_use || a->nattaches != b->nattaches ||
