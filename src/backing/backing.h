@@ -13,7 +13,7 @@
 
 #include "base/sys.h"
 
-#define BACKING_HUGE	  1u /* rounded and aligned for huge pages */
+#define BACKING_HUGE 1u /* rounded and aligned for huge pages */
 
 struct backing_ops {
 	const char *name;
@@ -35,12 +35,13 @@ struct backing_ops {
 
 	/*
 	 * Map all of it. 'flags' as for mmap(2): MAP_FIXED and the like.
-	 * Refuses (-EIDRM) an object that is shorter than 'size'. With
+	 * Refuses (-EIDRM) an object that is shorter than 'size', or not
+	 * 'owner's. With
 	 * 'ret_handle', its first page is mapped a second time, writable; NULL
 	 * is stored when that cannot be done.
 	 */
-	int (*map)(const char *path, void *hint, uint64_t size, int prot,
-		   int flags, unsigned kind, void **ret_addr,
+	int (*map)(const char *path, uint32_t owner, void *hint, uint64_t size,
+		   int prot, int flags, unsigned kind, void **ret_addr,
 		   void **ret_handle);
 
 	/* Bytes present in memory. */

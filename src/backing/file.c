@@ -81,6 +81,8 @@ static int do_create(void *arg)
 				O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
 					O_CLOEXEC,
 				0600);
+		if (fd == -EEXIST)
+			return -EIO; /* somebody plays with us */
 	}
 	if (fd < 0)
 		return fd;
@@ -120,8 +122,9 @@ static int file_open(const char *path, int flags, struct sys_stat *ret)
 			    flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	int r;
 
+	/* Nothing, a link, a directory, a socket. */
 	if (fd == -ENOENT || fd == -ELOOP || fd == -EISDIR || fd == -ENXIO)
-		return -EIDRM; /* nothing there, or a link, directory, socket */
+		return -EIDRM;
 	if (fd < 0)
 		return fd;
 	r = sys_fstat(fd, ret);
@@ -164,12 +167,20 @@ static void *map_huge(int fd, uint64_t size, int prot, int flags)
 
 struct map {
 	const char *path;
+	uint32_t owner;
 	void *hint;
 	uint64_t size;
 	int prot, flags;
 	unsigned kind;
 	void **ret_addr, **ret_handle;
 };
+
+/* What we make has one name, and the owner, or a process of another user's
+ * that may work in the owner's directory, has made it. */
+static bool is_genuine(const struct sys_stat *st, uint32_t owner)
+{
+	return st->nlink == 1 && (st->uid == owner || st->uid == sys_geteuid());
+}
 
 static int do_map(void *arg)
 {
@@ -185,7 +196,7 @@ static int do_map(void *arg)
 	fd = file_open(m->path, prot & PROT_WRITE ? O_RDWR : O_RDONLY, &st);
 	if (fd < 0)
 		return fd;
-	if (st.size < size) {
+	if (st.size < size || !is_genuine(&st, m->owner)) {
 		(void)sys_close(fd);
 		return -EIDRM;
 	}
@@ -210,12 +221,12 @@ static int do_map(void *arg)
 	return 0;
 }
 
-static int file_map(const char *path, void *hint, uint64_t size, int prot,
-		    int flags, unsigned kind, void **ret_addr,
+static int file_map(const char *path, uint32_t owner, void *hint, uint64_t size,
+		    int prot, int flags, unsigned kind, void **ret_addr,
 		    void **ret_handle)
 {
-	struct map m = { path,	hint, size,	prot,
-			 flags, kind, ret_addr, ret_handle };
+	struct map m = { path,	owner, hint,	 size,	    prot,
+			 flags, kind,  ret_addr, ret_handle };
 
 	return with_descriptor(do_map, &m);
 }

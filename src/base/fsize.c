@@ -8,15 +8,32 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
-static int grow(int fd, uint64_t from, uint64_t size, bool allocate)
+struct growth {
+	enum { TRUNCATE, ALLOCATE, WRITE } how;
+	int fd;
+	uint64_t from, size;
+	const void *buf;
+};
+
+static int grow(const struct growth *g)
 {
-	return allocate ? sys_fallocate(fd, 0, from, size)
-			: sys_ftruncate(fd, size);
+	long n;
+
+	switch (g->how) {
+	case TRUNCATE:
+		return sys_ftruncate(g->fd, g->size);
+	case ALLOCATE:
+		return sys_fallocate(g->fd, 0, g->from, g->size);
+	default:
+		n = sys_write(g->fd, g->buf, (size_t)g->size);
+		if (n < 0)
+			return (int)n;
+		return (uint64_t)n == g->size ? 0 : -ENOSPC;
+	}
 }
 
 /* The limit is in the way. */
-static int grow_past(int fd, uint64_t from, uint64_t size, bool allocate,
-		     const struct sys_rlimit *limit)
+static int grow_past(const struct growth *g, const struct sys_rlimit *limit)
 {
 	const uint64_t xfsz = UINT64_C(1) << (SIGXFSZ - 1);
 	struct sys_rlimit wide = { limit->max, limit->max };
@@ -28,7 +45,7 @@ static int grow_past(int fd, uint64_t from, uint64_t size, bool allocate,
 	(void)sys_sigpending(&pending);
 	raised = limit->max > limit->cur &&
 		 sys_prlimit(RLIMIT_FSIZE, &wide, NULL) == 0;
-	r = grow(fd, from, size, allocate);
+	r = grow(g);
 
 	/* The signal is ours alone: raised for this thread while blocked. One
 	 * that was pending before is the program's. */
@@ -40,27 +57,38 @@ static int grow_past(int fd, uint64_t from, uint64_t size, bool allocate,
 	return r;
 }
 
-static int with_limit(int fd, uint64_t from, uint64_t size, bool allocate)
+static int with_limit(const struct growth *g)
 {
-	struct sys_rlimit limit;
+	struct sys_rlimit limit = { 0, 0 };
 
-	if (sys_prlimit(RLIMIT_FSIZE, NULL, &limit) == 0 &&
-	    limit.cur < from + size)
-		return grow_past(fd, from, size, allocate, &limit);
-	return grow(fd, from, size, allocate);
+	/* A sandbox may not tell: then there may be any limit. */
+	if (sys_prlimit(RLIMIT_FSIZE, NULL, &limit) < 0 ||
+	    limit.cur < g->from + g->size)
+		return grow_past(g, &limit);
+	return grow(g);
+}
+
+int fsize_write(int fd, const void *buf, uint64_t size)
+{
+	struct growth g = { WRITE, fd, 0, size, buf };
+
+	return with_limit(&g);
 }
 
 int fsize_truncate(int fd, uint64_t size)
 {
-	return with_limit(fd, 0, size, false);
+	struct growth g = { TRUNCATE, fd, 0, size, NULL };
+
+	return with_limit(&g);
 }
 
 int fsize_allocate(int fd, uint64_t from, uint64_t length)
 {
+	struct growth g = { ALLOCATE, fd, from, length, NULL };
 	int r;
 
 	do
-		r = with_limit(fd, from, length, true);
+		r = with_limit(&g);
 	while (r == -EINTR);
 	return r;
 }

@@ -12,6 +12,9 @@
 
 #include <stdint.h>
 
+/* All of 'size' bytes to the beginning of the file. */
+int fsize_write(int fd, const void *buf, uint64_t size);
+
 int fsize_truncate(int fd, uint64_t size);
 
 /* As fallocate(2) with mode 0. -EOPNOTSUPP where the file system cannot. */

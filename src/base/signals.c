@@ -3,17 +3,21 @@
 #include "base/signals.h"
 #include "base/sys.h"
 
+/* No thread's mask: SIGKILL cannot be in one. A sandbox forbade the call. */
+#define UNKNOWN (~(uint64_t)0)
+
 void signals_block(uint64_t *ret_saved)
 {
 	static const uint64_t all = ~(uint64_t)0;
 
-	*ret_saved = 0;
-	(void)sys_sigmask(SIG_SETMASK, &all, ret_saved);
+	if (sys_sigmask(SIG_SETMASK, &all, ret_saved) < 0)
+		*ret_saved = UNKNOWN;
 }
 
 void signals_restore(const uint64_t *saved)
 {
-	(void)sys_sigmask(SIG_SETMASK, saved, NULL);
+	if (*saved != UNKNOWN)
+		(void)sys_sigmask(SIG_SETMASK, saved, NULL);
 }
 
 void signals_obey(const uint64_t *saved)

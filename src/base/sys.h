@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/step.h"
+
 #if defined(__clang_analyzer__)
 /* It cannot see that the instruction writes memory; of a function it expects
  * that. */
@@ -40,10 +42,14 @@ void cpu_relax(void);
 #error "ushm has no system call stub for this machine: add base/syscall_<arch>.h"
 #endif
 
-#define SYS6(n, a, b, c, d, e, f)                                             \
-	sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), \
-		  (long)(f))
-#define SYS3(n, a, b, c) sys_call3((n), (long)(a), (long)(b), (long)(c))
+/* The system call, unless a test wants it to fail. */
+#define SYS6(n, a, b, c, d, e, f)                                              \
+	(step_call((n), (long)(a), (long)(b))                                  \
+		 ?: sys_call6((n), (long)(a), (long)(b), (long)(c), (long)(d), \
+			      (long)(e), (long)(f)))
+#define SYS3(n, a, b, c)                      \
+	(step_call((n), (long)(a), (long)(b)) \
+		 ?: sys_call3((n), (long)(a), (long)(b), (long)(c)))
 
 static inline int sys_openat(int dir, const char *path, int flags, mode_t mode)
 {

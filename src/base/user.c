@@ -50,7 +50,8 @@ static uintptr_t not_null(uintptr_t at)
 static int can_write(uintptr_t at)
 {
 	at = not_null(at);
-	return sys_sigmask(SIG_BLOCK, NULL, (uint64_t *)at);
+	return sys_sigmask(SIG_BLOCK, NULL, (uint64_t *)at) == -EFAULT ? -EFAULT
+								       : 0;
 }
 
 static int can_read(uintptr_t at)

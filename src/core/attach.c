@@ -97,7 +97,7 @@ static int map_segment(struct space *sp, uint32_t index,
 	uint64_t size = (s->size + unit - 1) & ~(unit - 1);
 	int prot = segment_prot(shmflg), flags = 0, r;
 	struct space_handle *h;
-	char path[PATH_ROOM];
+	struct space_file file;
 	bool want_handle;
 	void *p;
 
@@ -115,24 +115,24 @@ static int map_segment(struct space *sp, uint32_t index,
 			*ret_addr = p;
 			return 0;
 		}
-		if ((intptr_t)p == -ENOMEM)
-			return -ENOMEM;
-		/* The program has unmapped it. Or this Linux is an emulation
-		 * that cannot duplicate a mapping: then never again. */
-		h->page = NULL;
+		/* The program has unmapped it, or this Linux is an emulation
+		 * that cannot duplicate a mapping: it is a short cut only. */
 		sp->no_handles |= (intptr_t)p == -EINVAL;
+		handle_drop(h);
+		h = NULL;
 	}
 	if (!h)
 		handle_remember(sp, index, s->seq);
 	want_handle = h && !h->page && !sp->no_handles &&
 		      !(s->flags & SEG_HUGE);
 
-	r = space_path(sp, index, s->seq, path, sizeof(path));
+	r = space_file_hold(sp, index, s->seq, &file);
 	if (r < 0)
 		return r;
-	r = sp->backing->map(path, (void *)addr, size, prot, flags,
-			     s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
+	r = sp->backing->map(file.path, sp->reg.uid, (void *)addr, size, prot,
+			     flags, s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
 			     want_handle ? &h->page : NULL);
+	space_file_release(&file);
 	if (r == -EEXIST)
 		return -EINVAL; /* the range is not free */
 	if (r < 0)
@@ -152,6 +152,27 @@ static int map_segment(struct space *sp, uint32_t index,
 	return 0;
 }
 
+/*
+ * What shmat(2) has for what open(2) and mmap(2) say. It passes on mmap's
+ * EAGAIN (mlockall) and EPERM (mmap_min_addr), which are not in its page.
+ */
+static int map_error(int r)
+{
+	switch (r) {
+	case -EACCES:
+	case -EAGAIN:
+	case -EINVAL:
+	case -EIDRM:
+	case -EPERM:
+		return r;
+	case -EROFS:
+	case -ESTALE:
+		return -EACCES;
+	default:
+		return -ENOMEM;
+	}
+}
+
 /* 'copy' is the segment as it was when it was found and allowed. */
 static int attach_entered(struct space *sp, uint32_t index,
 			  const struct layout_segment *copy, uintptr_t addr,
@@ -166,12 +187,14 @@ static int attach_entered(struct space *sp, uint32_t index,
 	int ret;
 
 	handles_tidy(sp);
+	if (shmflg & SHM_REMAP && pieces_prepare(sp, PIECES_NEW) < 0)
+		return -ENOMEM;
 	ret = map_segment(sp, index, copy, addr, fixed, shmflg, &p);
 	if (ret == -EIDRM && (load_acquire(&s->state) != SEG_LIVE ||
 			      load_relaxed(&s->seq) != copy->seq))
 		return -EINVAL; /* removed a moment ago */
 	if (ret < 0)
-		return ret;
+		return map_error(ret);
 	step("attach: mapped");
 
 	unit = copy->flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
@@ -302,7 +325,9 @@ static void detach_piece(struct space *sp, uint32_t link)
 	const struct layout_attach *a = &sp->reg.attaches[link - 1];
 	struct piece_change c = { link, a->segment, { 0 } };
 
-	(void)sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length);
+	/* What stays mapped stays counted. shmdt(2) succeeds all the same. */
+	if (sys_munmap((void *)(uintptr_t)a->addr, (size_t)a->length) < 0)
+		return;
 	step("attach: unmapped");
 	(void)pieces_change(sp, &c);
 }

@@ -37,6 +37,21 @@ static void enter_all(struct space_entry *e)
 	}
 }
 
+/* The same, and whatever the call makes of pieces there are records for it. */
+static int enter_range(struct space_entry *e, const void *addr, size_t length)
+{
+	uint64_t from = (uintptr_t)addr & ~(uint64_t)ALIGN;
+	uint64_t to = ((uintptr_t)addr + (uint64_t)length + ALIGN) &
+		      ~(uint64_t)ALIGN;
+	int r = 0;
+
+	enter_all(e);
+	for (struct space *sp = space_first(); sp && r == 0; sp = sp->next)
+		if (sp->me && pieces_cut(sp, from, to))
+			r = pieces_prepare(sp, PIECES_NEW);
+	return r;
+}
+
 static void leave_all(const struct space_entry *e)
 {
 	for (struct space *sp = space_first(); sp; sp = sp->next)
@@ -59,8 +74,9 @@ int memory_munmap(void *addr, size_t length)
 	struct space_entry e;
 	int r;
 
-	enter_all(&e);
-	r = sys_munmap(addr, length);
+	r = enter_range(&e, addr, length);
+	if (r == 0)
+		r = sys_munmap(addr, length);
 	if (r == 0)
 		all_unmap((uintptr_t)addr, length);
 	leave_all(&e);
@@ -73,8 +89,9 @@ void *memory_mmap(void *addr, size_t length, int prot, int flags, int fd,
 	struct space_entry e;
 	void *p;
 
-	enter_all(&e);
-	p = sys_mmap(addr, length, prot, flags, fd, offset);
+	p = (void *)(intptr_t)enter_range(&e, addr, length);
+	if (!p)
+		p = sys_mmap(addr, length, prot, flags, fd, offset);
 	if (!sys_failed(p))
 		all_unmap((uintptr_t)p, length);
 	leave_all(&e);
@@ -189,11 +206,16 @@ static int mremap_refused(uintptr_t old, size_t old_size, size_t new_size,
 {
 	bool refused = false;
 
-	if (old_size == 0 ||
-	    mremap_invalid(old, old_size, new_size, flags, target))
+	if (mremap_invalid(old, old_size, new_size, flags, target))
 		return 0;
 	for (struct space *sp = space_first(); sp; sp = sp->next) {
 		if (!sp->me)
+			continue;
+		if ((pieces_touch(sp, old, old_size + 1) ||
+		     pieces_touch(sp, target, new_size)) &&
+		    pieces_prepare(sp, PIECES_NEW) < 0)
+			return -ENOMEM;
+		if (old_size == 0)
 			continue;
 		refused |= !may_move(sp, old, old_size);
 
@@ -260,31 +282,33 @@ static int mark(const struct space_entry *e, int r, uintptr_t addr,
 int memory_mprotect(void *addr, size_t length, int prot)
 {
 	struct space_entry e;
+	int r = enter_range(&e, addr, length);
 
-	enter_all(&e);
-	return mark(&e, (int)SYS3(SYS_mprotect, addr, length, prot),
-		    (uintptr_t)addr, length, PIECE_PROT,
+	if (r == 0)
+		r = (int)SYS3(SYS_mprotect, addr, length, prot);
+	return mark(&e, r, (uintptr_t)addr, length, PIECE_PROT,
 		    (uint32_t)prot & PIECE_PROT);
 }
 
 int memory_mlock(void *addr, size_t length, int flags)
 {
 	struct space_entry e;
+	int r = enter_range(&e, addr, length);
 
-	enter_all(&e);
-	return mark(&e,
-		    flags ? (int)SYS3(SYS_mlock2, addr, length, flags)
-			  : (int)SYS3(SYS_mlock, addr, length, 0),
-		    (uintptr_t)addr, length, PIECE_LOCKED, PIECE_LOCKED);
+	if (r == 0)
+		r = flags ? (int)SYS3(SYS_mlock2, addr, length, flags)
+			  : (int)SYS3(SYS_mlock, addr, length, 0);
+	return mark(&e, r, (uintptr_t)addr, length, PIECE_LOCKED, PIECE_LOCKED);
 }
 
 int memory_munlock(void *addr, size_t length)
 {
 	struct space_entry e;
+	int r = enter_range(&e, addr, length);
 
-	enter_all(&e);
-	return mark(&e, (int)SYS3(SYS_munlock, addr, length, 0),
-		    (uintptr_t)addr, length, PIECE_LOCKED, 0);
+	if (r == 0)
+		r = (int)SYS3(SYS_munlock, addr, length, 0);
+	return mark(&e, r, (uintptr_t)addr, length, PIECE_LOCKED, 0);
 }
 
 int memory_madvise(void *addr, size_t length, int advice)
@@ -305,6 +329,7 @@ int memory_madvise(void *addr, size_t length, int advice)
 	};
 	uint32_t mask = 0, value = 0;
 	struct space_entry e;
+	int r;
 
 	/* The rest leaves the mappings as they are. */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -313,7 +338,8 @@ int memory_madvise(void *addr, size_t length, int advice)
 			value = rows[i].value;
 		}
 	}
-	enter_all(&e);
-	return mark(&e, sys_madvise(addr, length, advice), (uintptr_t)addr,
-		    length, mask, value);
+	r = enter_range(&e, addr, length);
+	if (r == 0)
+		r = sys_madvise(addr, length, advice);
+	return mark(&e, r, (uintptr_t)addr, length, mask, value);
 }

@@ -27,6 +27,17 @@ bool pieces_touch(const struct space *sp, uintptr_t addr, size_t length)
 	       addr + length > load_acquire(&sp->low);
 }
 
+int pieces_prepare(struct space *sp, uint32_t count)
+{
+	const struct layout_header *h = sp->reg.h;
+
+	while (load_relaxed(&h->attaches.ready) - load_relaxed(&h->nattaches) <
+	       count)
+		if (space_grow(sp, &sp->reg.h->attaches) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
 /* One change to a record, all or nothing; grows the array when needed. */
 int pieces_change(struct space *sp, const struct piece_change *c)
 {
@@ -85,6 +96,18 @@ uint32_t pieces_next(const struct space *sp, uint32_t link, uint64_t from,
 	return link;
 }
 
+static bool is_within(const struct space *sp, uint64_t at)
+{
+	uint32_t link = pieces_next(sp, NO_INDEX, at, at + 1);
+
+	return link != NO_INDEX && sp->reg.attaches[link - 1].addr < at;
+}
+
+bool pieces_cut(const struct space *sp, uint64_t from, uint64_t to)
+{
+	return is_within(sp, from) || is_within(sp, to);
+}
+
 /* A piece of ours in the range, but not 'keep'. */
 static uint32_t piece_other(const struct space *sp, uint64_t from, uint64_t to,
 			    uint32_t keep)
@@ -111,24 +134,25 @@ void pieces_unmap(struct space *sp, uint64_t from, uint64_t to, uint32_t keep)
 		uint64_t start = a->addr, end = a->addr + a->length;
 		struct ledger_piece whole = { start, a->length, a->offset,
 					      a->flags, a->attach };
-		struct piece_change c = { link, a->segment, whole };
-		struct ledger_piece part;
+		struct piece_change c = { link, a->segment, { 0 } };
+		struct ledger_piece left = whole, right = whole;
+
+		left.length = from - start;
+		right.addr = to;
+		right.length = end - to;
+		right.offset += to - start;
 
 		/* The parts that stay are new records; then the old one goes:
-		 * never fewer than there are. */
-		if (end > to) {
-			part = whole;
-			part.addr = to;
-			part.length = end - to;
-			part.offset = whole.offset + (to - start);
-			(void)pieces_add(sp, c.segment, &part);
+		 * never fewer than there are. Without a record to be had the
+		 * old one stays for what it can. */
+		if (end > to && pieces_add(sp, c.segment, &right) < 0) {
+			if (start < from)
+				return;
+			c.piece = right;
+		} else if (start < from &&
+			   pieces_add(sp, c.segment, &left) < 0) {
+			c.piece = left;
 		}
-		if (start < from) {
-			part = whole;
-			part.length = from - start;
-			(void)pieces_add(sp, c.segment, &part);
-		}
-		c.piece.length = 0;
 		(void)pieces_change(sp, &c);
 	}
 }

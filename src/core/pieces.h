@@ -40,6 +40,16 @@ bool pieces_touch(const struct space *sp, uintptr_t addr, size_t length);
 uint32_t pieces_next(const struct space *sp, uint32_t link, uint64_t from,
 		     uint64_t to);
 
+/*
+ * Before a call that may make pieces of pieces: have records for them, so that
+ * none is missing afterwards. 0 or -ENOMEM.
+ */
+#define PIECES_NEW 4u /* a move cuts a piece in three, its target in two */
+int pieces_prepare(struct space *sp, uint32_t count);
+
+/* Does an end of the range lie within a piece? */
+bool pieces_cut(const struct space *sp, uint64_t from, uint64_t to);
+
 /* 0 or -ENOMEM: no record to be had. */
 int pieces_add(struct space *sp, uint32_t segment,
 	       const struct ledger_piece *piece);

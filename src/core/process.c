@@ -75,6 +75,9 @@ static void reserve_child(struct space *sp)
 {
 	int tid = sys_gettid(), ret;
 
+	/* Nothing to record it in: the child finds out what it has. */
+	if (pieces_prepare(sp, sp->reg.procs[space_slot(sp)].attaches) < 0)
+		return;
 	for (;;) {
 		ret = procs_reserve(&sp->reg, space_slot(sp), (uint32_t)tid,
 				    &sp->child);
@@ -90,6 +93,20 @@ static void reserve_child(struct space *sp)
 		pending[npending].child = sp->child;
 		npending++;
 	}
+}
+
+int process_room(void)
+{
+	for (struct space *sp = space_first(); sp; sp = sp->next) {
+		struct registry *r = &sp->reg;
+
+		if (load_acquire(sp->here) != 1 || !attached_here(sp))
+			continue;
+		if (pieces_prepare(sp, r->procs[space_slot(sp)].attaches) < 0 ||
+		    (!procs_room(r) && space_grow(sp, &r->h->procs) < 0))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 static void before_fork(void)
@@ -331,7 +348,7 @@ static void end_in(struct space *sp)
 {
 	struct registry *r = &sp->reg;
 	struct space_entry e;
-	char path[PATH_ROOM];
+	struct space_file file;
 	uint32_t link, last = UINT32_MAX;
 
 	if (!sp->me || sys_getpid() != sp->self.pid || !attached_here(sp))
@@ -352,9 +369,10 @@ static void end_in(struct space *sp)
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);
-		if (ends &&
-		    space_path(sp, a->segment, a->seq, path, sizeof(path)) == 0)
-			(void)sp->backing->destroy(path);
+		if (!ends || space_file_hold(sp, a->segment, a->seq, &file) < 0)
+			continue;
+		(void)sp->backing->destroy(file.path);
+		space_file_release(&file);
 	}
 	space_leave(sp, &e);
 }

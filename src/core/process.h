@@ -17,6 +17,12 @@ void process_watch(void);
 void process_arrive(struct space *sp);
 
 /*
+ * Before a fork: can a child's attachments be recorded? 0 or -ENOMEM. Whoever
+ * cannot fail the fork leaves it to the child to try once more.
+ */
+int process_room(void);
+
+/*
  * Around a call that makes a child with a copy of our memory but runs no fork
  * handlers: _Fork(3), clone(2).
  */

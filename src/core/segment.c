@@ -134,12 +134,28 @@ static int publish(struct space *sp, const struct segment_reservation *res,
 	return err;
 }
 
+/* What shmget(2) has for what became of the file. -EEXIST: of the key. */
+static int create_error(int r)
+{
+	switch (r) {
+	case -EEXIST:
+		return r;
+	case -EACCES:
+	case -EPERM:
+	case -EROFS:
+	case -ESTALE:
+		return -EACCES;
+	default:
+		return -ENOMEM;
+	}
+}
+
 static int create_entered(struct space *sp, int32_t key, uint64_t size,
 			  int shmflg, int *ret_id)
 {
 	struct registry *r = &sp->reg;
 	struct segment_reservation res;
-	char path[PATH_ROOM];
+	struct space_file file;
 	struct segment_new n = {
 		.key = key,
 		.mode = (uint32_t)shmflg & 0777,
@@ -175,28 +191,31 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 		return err;
 	step("segment: reserved");
 
-	err = space_path(sp, res.index, res.seq, path, sizeof(path));
-	if (err == 0)
-		err = sp->backing->create(path, file_size(size, n.flags),
-					  take != 0);
-	if (err < 0) {
-		unreserve(sp, &res);
-		return err == -EACCES || err == -EPERM || err == -EROFS
-			       ? -EACCES
-			       : -ENOMEM;
-	}
+	err = space_file_hold(sp, res.index, res.seq, &file);
+	if (err < 0)
+		goto unreserve;
+	err = sp->backing->create(file.path, file_size(size, n.flags),
+				  take != 0);
+	if (err < 0)
+		goto release;
 	step("segment: file made");
 
 	n.now = sys_now();
 	err = publish(sp, &res, &n);
 	if (err < 0) {
-		(void)sp->backing->destroy(path);
-		unreserve(sp, &res);
-		return err;
+		(void)sp->backing->destroy(file.path);
+		goto release;
 	}
 	step("segment: published");
+	space_file_release(&file);
 	*ret_id = registry_id(r, res.index, res.seq);
 	return 0;
+
+release:
+	space_file_release(&file);
+unreserve:
+	unreserve(sp, &res);
+	return create_error(err);
 }
 
 /* -EEXIST: somebody else made the key meanwhile. */
@@ -285,11 +304,14 @@ int segment_stat_index(struct space *sp, uint32_t index, bool check,
 
 uint64_t segment_resident(struct space *sp, uint32_t index, uint32_t seq)
 {
-	char path[PATH_ROOM];
+	struct space_file file;
+	uint64_t bytes;
 
-	if (space_path(sp, index, seq, path, sizeof(path)) < 0)
+	if (space_file_hold(sp, index, seq, &file) < 0)
 		return 0;
-	return sp->backing->resident(path);
+	bytes = sp->backing->resident(file.path);
+	space_file_release(&file);
+	return bytes;
 }
 
 void segment_totals(struct space *sp, bool resident, struct segment_totals *ret)

@@ -134,8 +134,6 @@ static int dir_open(const char *path, bool create, struct sys_stat *ret,
 					       : "cannot be opened");
 		return fd;
 	}
-	if (made)
-		(void)SYS3(SYS_fchmod, fd, 0700, 0); /* whatever the umask */
 	*ret_made = made;
 
 	r = sys_fstat(fd, ret);
@@ -151,7 +149,34 @@ static int dir_open(const char *path, bool create, struct sys_stat *ret,
 		(void)sys_close(fd);
 		return r;
 	}
+	/* The umask may have taken our own rights. */
+	if (made && (ret->mode & 0700) != 0700)
+		(void)SYS3(SYS_fchmod, fd, 0700, 0);
 	return fd;
+}
+
+/*
+ * Can anybody but root and us change what the path leads to? Whoever may write
+ * to a directory above ours, unless it is sticky, can rename ours away.
+ */
+static bool is_exposed(const char *path)
+{
+	uid_t me = sys_geteuid();
+	char above[PATH_ROOM];
+	struct sys_stat st;
+	size_t length;
+
+	for (length = strlen(path); length > 1; length--) {
+		if (path[length] != '/')
+			continue;
+		memcpy(above, path, length);
+		above[length] = '\0';
+		if (sys_stat(AT_FDCWD, above, AT_SYMLINK_NOFOLLOW, &st) < 0 ||
+		    !S_ISDIR(st.mode) || (st.uid != 0 && st.uid != me) ||
+		    (st.mode & 022 && !(st.mode & S_ISVTX)))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -207,6 +232,7 @@ static int space_choose(struct opening *o, const struct sys_stat *dir)
 		sp->backing = &backing_file;
 		sp->dir_dev = dir->dev;
 		sp->dir_ino = dir->ino;
+		sp->exposed = is_exposed(o->path);
 	}
 	o->space = sp;
 	return 0;
@@ -291,18 +317,56 @@ void space_close(struct space *sp)
 
 /* ---------------------------------------------------------------- paths */
 
-int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
-	       size_t size)
+/* The directory, if it is still the one that was opened. */
+static int dir_hold(const struct space *sp)
+{
+	struct sys_stat st;
+	int fd, r;
+
+	fd = sys_openat(AT_FDCWD, sp->dir,
+			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd == -ELOOP || fd == -ENOTDIR ? -ESTALE : fd;
+	r = sys_fstat(fd, &st);
+	if (r == 0 && (st.dev != sp->dir_dev || st.ino != sp->dir_ino))
+		r = -ESTALE;
+	if (r < 0) {
+		(void)sys_close(fd);
+		return r;
+	}
+	return fd;
+}
+
+int space_file_hold(const struct space *sp, uint32_t index, uint32_t seq,
+		    struct space_file *ret)
 {
 	struct text t;
 
-	text_init(&t, buf, size);
-	text_str(&t, sp->dir);
+	text_init(&t, ret->path, sizeof(ret->path));
+	ret->dir = -1;
+	if (sp->exposed) {
+		ret->dir = dir_hold(sp);
+		if (ret->dir < 0)
+			return ret->dir;
+		text_str(&t, "/proc/self/fd/");
+		text_uint(&t, (uint64_t)ret->dir, 10, 0, ' ');
+	} else {
+		text_str(&t, sp->dir);
+	}
 	text_str(&t, "/seg.");
 	text_uint(&t, sp->reg.uid, 10, 0, ' ');
 	text_str(&t, ".");
 	text_uint(&t, (uint64_t)registry_id(&sp->reg, index, seq), 10, 0, ' ');
-	return t.full ? -ENAMETOOLONG : 0;
+	if (!t.full)
+		return 0;
+	space_file_release(ret);
+	return -ENAMETOOLONG;
+}
+
+void space_file_release(const struct space_file *f)
+{
+	if (f->dir >= 0)
+		(void)sys_close(f->dir);
 }
 
 /* ------------------------------------------------------- locking, growing */
@@ -330,8 +394,9 @@ static bool destroyed(const struct space *sp, const char *path)
 static void destroy_doomed(struct space *sp)
 {
 	struct registry *r = &sp->reg;
-	char path[PATH_ROOM];
+	struct space_file file;
 	uint32_t index = 0;
+	bool gone;
 
 	while ((index = segments_next_doomed(r, space_slot(sp), index)) !=
 	       UINT32_MAX) {
@@ -340,11 +405,13 @@ static void destroy_doomed(struct space *sp)
 
 		/* We may not (another effective user now): it stays ours, and
 		 * who sweeps us inherits it. */
-		if (space_path(sp, index++, seq, path, sizeof(path)) < 0)
+		if (space_file_hold(sp, index++, seq, &file) < 0)
 			continue;
 		if (load_relaxed(&s->flags) & SEG_HANDLES)
-			sp->backing->empty(path);
-		if (!destroyed(sp, path))
+			sp->backing->empty(file.path);
+		gone = destroyed(sp, file.path);
+		space_file_release(&file);
+		if (!gone)
 			continue;
 		step("space: file destroyed");
 		space_lock(sp);

@@ -26,6 +26,8 @@ struct space {
 	struct registry reg; /* one registry: a private namespace */
 	const struct backing_ops *backing;
 	uint64_t dir_dev, dir_ino;
+	bool exposed; /* others may put another directory in its place: then
+		       * working in it takes a free descriptor, and /proc */
 	unsigned refs;
 	struct space *next; /* all that this process ever had open; never
 			     * freed, one that is closed has no reg.h */
@@ -121,9 +123,18 @@ int space_find_key(struct space *sp, int32_t key, uint32_t *ret_index);
 
 /* -------------------------------------------------------------- paths */
 
-/* The path of a segment's file. -ENAMETOOLONG. */
-int space_path(const struct space *sp, uint32_t index, uint32_t seq, char *buf,
-	       size_t size);
+/*
+ * A segment's file by its path, good until released. -ENAMETOOLONG; -ESTALE
+ * if the namespace's directory is another one now, or what open(2) returned.
+ */
+struct space_file {
+	char path[PATH_ROOM];
+	int dir; /* held open for it, or -1 */
+};
+
+int space_file_hold(const struct space *sp, uint32_t index, uint32_t seq,
+		    struct space_file *ret);
+void space_file_release(const struct space_file *f);
 
 /* ------------------------------------------------------ for core/process */
 

@@ -118,8 +118,10 @@ static bool forks(long n, long a, long b)
 __attribute__((noinline)) static long fork_by_number(long n, long a, long b,
 						     long c, long d, long e)
 {
-	long pid;
+	long pid = process_room();
 
+	if (pid < 0)
+		return (long)result((void *)pid);
 	process_before_fork();
 	pid = sys_call6(n, a, b, c, d, e, 0);
 	process_after_fork((int)pid);
@@ -259,12 +261,20 @@ fork_fn pre__Fork EXPORT(_Fork);
 NEXT(fork_fn, fork)
 NEXT(fork_fn, _Fork)
 
+static int no_room(void)
+{
+	errno = ENOMEM;
+	return -1;
+}
+
 pid_t pre_fork(void)
 {
 	pid_t pid;
 	int saved;
 
 	procfile_settle();
+	if (process_room() < 0)
+		return no_room();
 	pid = real_fork()();
 	saved = errno;
 
@@ -285,6 +295,8 @@ pid_t pre__Fork(void)
 		errno = ENOSYS;
 		return -1;
 	}
+	if (process_room() < 0)
+		return no_room();
 	process_before_fork();
 	pid = f();
 	saved = errno;
@@ -320,6 +332,8 @@ int pre_clone(int (*fn)(void *), void *stack, int flags, void *arg, void *ptid,
 
 	if (flags & CLONE_VM || !fn || !stack)
 		return real_clone()(fn, stack, flags, arg, ptid, tls, ctid);
+	if (process_room() < 0)
+		return no_room();
 	process_before_fork();
 	pid = real_clone()(clone_child, stack, flags, &start, ptid, tls, ctid);
 	saved = errno;

@@ -207,7 +207,8 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 	claim = *ret_claim;
 	if (claim_state(claim) != PROC_LIVE || claim_pid(claim) <= 0)
 		return waits > 10;
-	if (life_marked(p))
+	/* CLAIMING: a child that could not lock its life word. */
+	if (life_marked(p) || claim_state(claim) == PROC_CLAIMING)
 		return life_is_dead(r, self, owner - 1, claim);
 
 	/* The kernel could not mark it (its page was unmapped): now and then

@@ -45,6 +45,16 @@ static int slot_take(struct registry *r, int pid, uint64_t ns,
 	return -EAGAIN;
 }
 
+bool procs_room(const struct registry *r)
+{
+	uint32_t ready = registry_ready(r, &r->h->procs, r->max_procs);
+
+	for (uint32_t i = 0; i < ready; i++)
+		if (claim_state(load_relaxed(&r->procs[i].claim)) == PROC_FREE)
+			return true;
+	return false;
+}
+
 static void slot_fill(struct layout_proc *p, const struct life_self *self)
 {
 	store_relaxed(&p->born, life_clock());
@@ -119,7 +129,6 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 {
 	struct layout_proc *p = registry_proc(r, child->slot);
 	uint64_t claim;
-	int ret;
 
 	if (!p)
 		return -ESRCH;
@@ -139,9 +148,10 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 	step("procs: child claims its slot");
 
 	slot_fill(p, self);
-	ret = life_begin(p);
-	if (ret < 0)
-		return ret; /* its records stay, as long as we live */
+
+	/* Without a life word we stay CLAIMING: others ask /proc about us. */
+	if (life_begin(p) < 0)
+		return 0;
 	step("procs: child's life word locked");
 	store_release(&p->claim, claim_make(load_relaxed(&p->claim), PROC_LIVE,
 					    self->pid));

@@ -31,6 +31,9 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 int procs_be_born(struct registry *r, const struct life_self *self,
 		  const struct procs_child *child);
 
+/* Is there a slot to be had? */
+bool procs_room(const struct registry *r);
+
 /*
  * In the parent, after fork(): the child is process 'pid', or 0 when that is
  * not known here. From now on it is a child that must be found by itself.

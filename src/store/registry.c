@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/borrow.h"
 #include "base/fsize.h"
 #include "base/step.h"
 #include "base/sys.h"
@@ -216,7 +217,6 @@ static void header_fill(struct layout_header *h, uint32_t uid,
 static int file_build(int fd, uint32_t uid, const struct geometry *g)
 {
 	struct layout_header h;
-	long n;
 	int r;
 
 	r = (int)SYS3(SYS_fchmod, fd, 0600, 0);
@@ -242,10 +242,7 @@ static int file_build(int fd, uint32_t uid, const struct geometry *g)
 		return r;
 
 	header_fill(&h, uid, g);
-	n = sys_write(fd, &h, sizeof(h));
-	if (n < 0)
-		return (int)n;
-	return n == sizeof(h) ? 0 : -ENOSPC;
+	return fsize_write(fd, &h, sizeof(h));
 }
 
 static int file_create(int dir, const char *name, uint32_t uid,
@@ -310,7 +307,7 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	char prefix[32];
 	struct sys_stat st;
 	struct text t;
-	long n;
+	long n = 0;
 	int list, r;
 
 	r = (int)SYS3(SYS_flock, fd, LOCK_EX, 0);
@@ -328,17 +325,21 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	list = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (list < 0)
 		return list;
-	while ((n = sys_getdents(list, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n;) {
+	while (r == 0 && (n = sys_getdents(list, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n && r == 0;) {
 			const struct sys_dirent *d = (void *)(buf + at);
 
 			if (strncmp(d->name, prefix, t.used) == 0)
-				(void)sys_unlinkat(dir, d->name, 0);
+				r = sys_unlinkat(dir, d->name, 0);
 			at += d->length;
 		}
 	}
 	(void)sys_close(list);
-	return sys_unlinkat(dir, name, 0);
+
+	/* As long as there are files, there is a registry that says so. */
+	if (r == 0 && n < 0)
+		r = (int)n;
+	return r < 0 ? r : sys_unlinkat(dir, name, 0);
 }
 
 /* --------------------------------------------------------------- opening */
@@ -427,6 +428,7 @@ static int file_open(int dir, uint32_t uid, struct registry *ret,
 	}
 
 	ret->uid = uid;
+	ret->dev = st.dev;
 	ret->ino = st.ino;
 	r = map_file(fd, &g, ret, why);
 out:
@@ -484,6 +486,32 @@ static struct layout_array array_as_made(const struct registry *r,
 					: g.attaches;
 }
 
+struct growth {
+	const struct registry *r;
+	const char *path; /* of the file */
+	const struct layout_array *made;
+	uint32_t ready, want;
+};
+
+static int do_grow(void *arg)
+{
+	const struct growth *g = arg;
+	struct sys_stat st;
+	int fd, ret;
+
+	fd = sys_openat(AT_FDCWD, g->path,
+			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	ret = sys_fstat(fd, &st);
+	if (ret == 0 && (st.dev != g->r->dev || st.ino != g->r->ino))
+		ret = -ESTALE;
+	if (ret == 0)
+		ret = make_ready(fd, g->made, g->ready, g->want);
+	(void)sys_close(fd);
+	return ret;
+}
+
 int registry_grow(struct registry *r, const char *path,
 		  struct layout_array *array)
 {
@@ -491,9 +519,9 @@ int registry_grow(struct registry *r, const char *path,
 	uint32_t ready = load_acquire(&array->ready), want;
 	uint32_t chunk = CHUNK / made.size;
 	char file[PATH_ROOM];
-	struct sys_stat st;
+	struct growth g;
 	struct text t;
-	int fd, ret;
+	int ret;
 
 	if (ready >= made.capacity)
 		return -ENOSPC;
@@ -507,15 +535,10 @@ int registry_grow(struct registry *r, const char *path,
 	text_str(&t, r->name);
 	if (t.full)
 		return -ENAMETOOLONG;
-	fd = sys_openat(AT_FDCWD, file, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	ret = sys_fstat(fd, &st);
-	if (ret == 0 && st.ino != r->ino)
-		ret = -ESTALE;
-	if (ret == 0)
-		ret = make_ready(fd, &made, ready, want);
-	(void)sys_close(fd);
+	g = (struct growth){ r, file, &made, ready, want };
+	ret = do_grow(&g);
+	if (ret == -EMFILE)
+		ret = borrow_run(do_grow, &g);
 	if (ret < 0)
 		return ret;
 	step("registry: blocks allocated");

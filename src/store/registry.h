@@ -25,7 +25,8 @@ struct registry {
 	uint32_t key_mask, addr_mask;
 	uint32_t seq_shift;
 	uint32_t uid;
-	size_t size;   /* bytes mapped */
+	size_t size; /* bytes mapped */
+	uint64_t dev;
 	uint64_t ino;  /* of the file, to recognise it in /proc/pid/maps */
 	char name[24]; /* of the file in its directory */
 };

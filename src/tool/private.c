@@ -100,7 +100,9 @@ static int append(const char *dir, int flags, const char *text)
 	if (dirfd < 0)
 		return dirfd;
 	fd = openat(dirfd, RECORD,
-		    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+		    O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
+			    flags,
+		    0600);
 	if (fd < 0)
 		r = -errno;
 	close(dirfd);
@@ -251,13 +253,10 @@ static int empty_directory(int fd)
 	return r;
 }
 
-static int remove_at(int parent, const char *name)
+/* 'fd' is the directory, held: the name may become another's. */
+static int remove_held(int parent, const char *name, int fd)
 {
-	int fd, r = 0;
-
-	fd = open_own(parent, name);
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+	int r = 0;
 
 	/* What still runs in there may make files while we remove them. */
 	for (int pass = 0; pass < REMOVAL_PASSES; pass++) {
@@ -273,33 +272,59 @@ static int remove_at(int parent, const char *name)
 		if (r != -ENOTEMPTY && r != -EEXIST)
 			break;
 	}
-	close(fd);
 
 	return r;
 }
 
 int private_remove(const char *dir)
 {
-	return remove_at(AT_FDCWD, dir);
+	int fd, r;
+
+	fd = open_own(AT_FDCWD, dir);
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = remove_held(AT_FDCWD, dir, fd);
+	close(fd);
+
+	return r;
 }
 
-static bool is_stale(int dirfd)
+/* An abandoned attempt holds nothing but the record. What holds more was never
+ * ours, whoever gave it the name. */
+static void remove_attempt(int parent, const char *name, int dirfd)
 {
-	struct private_record rec = { 0 };
 	struct stat st;
 
-	if (read_record(dirfd, &rec) < 0)
-		return fstat(dirfd, &st) == 0 &&
-		       time(NULL) - st.st_mtime > GRACE_SECONDS;
+	if (fstat(dirfd, &st) < 0 || time(NULL) - st.st_mtime <= GRACE_SECONDS)
+		return;
+	(void)unlinkat(dirfd, RECORD, 0);
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+}
 
+static bool is_stale(const struct private_record *rec)
+{
 	/* Pids of another container say nothing here. */
-	if (rec.pidns != own_pidns())
+	if (rec->pidns != own_pidns())
 		return false;
 	for (int i = 0; i < PRIVATE_ROLES; i++)
-		if (process_alive(rec.holder[i].pid, rec.holder[i].start))
+		if (process_alive(rec->holder[i].pid, rec->holder[i].start))
 			return false;
 
 	return true;
+}
+
+static void sweep_one(int parent, const char *name)
+{
+	struct private_record rec;
+	int fd = open_own(parent, name);
+
+	if (fd < 0)
+		return;
+	if (read_record(fd, &rec) < 0)
+		remove_attempt(parent, name, fd);
+	else if (is_stale(&rec))
+		(void)remove_held(parent, name, fd);
+	close(fd);
 }
 
 void private_sweep(void)
@@ -316,16 +341,8 @@ void private_sweep(void)
 		if (!d)
 			continue;
 		while ((e = readdir(d))) {
-			int fd;
-
-			if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
-				continue;
-			fd = open_own(dirfd(d), e->d_name);
-			if (fd < 0)
-				continue;
-			if (is_stale(fd))
-				(void)remove_at(dirfd(d), e->d_name);
-			close(fd);
+			if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
+				sweep_one(dirfd(d), e->d_name);
 		}
 		closedir(d);
 	}

@@ -163,6 +163,11 @@ static long watched(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_openat:
 		return do_open(a, b, c, d);
 	case SYS_newfstatat:
+		/* Who may change the way to the directory is asked. */
+		if (d & AT_SYMLINK_NOFOLLOW && watch.dir &&
+		    below(watch.dir, (const char *)b))
+			break;
+		/* fall through */
 	case SYS_readlinkat:
 		r = check_path((int)a, (const char *)b, false);
 		break;

@@ -183,6 +183,20 @@ links_in_the_directory_are_not_followed()
 	[ -f precious/file ] || fail 'the file behind the link was removed'
 }
 
+# Both are in TMPDIR, where the next run looks as well.
+directory_without_a_record_is_not_emptied()
+{
+	mkdir -p tmp
+	name=tmp/ushm-$(id -u).private-given
+	mkdir -m 700 "$name" "$name.abandoned"
+	echo precious >"$name/file"
+	mkfifo "$name/.private" "$name.abandoned/.private"
+	touch -d '2 hours ago' "$name" "$name.abandoned"
+	status 0 timeout 5 env TMPDIR="$PWD/tmp" "$ushm" run --private true
+	[ -f "$name/file" ] || fail 'what was not ours was removed'
+	[ ! -e "$name.abandoned" ] || fail 'what was abandoned is still there'
+}
+
 signals_are_passed_on()
 {
 	for sig in HUP INT QUIT USR1 USR2 WINCH CONT; do
@@ -260,7 +274,8 @@ for case in directory_is_new_and_private gone_after_a_normal_end \
 	gone_after_kill_9_of_guard_and_command \
 	next_run_removes_what_three_kills_left \
 	next_run_leaves_alone_what_is_in_use \
-	links_in_the_directory_are_not_followed signals_are_passed_on \
+	links_in_the_directory_are_not_followed \
+	directory_without_a_record_is_not_emptied signals_are_passed_on \
 	stop_and_continue \
 	command_has_the_callers_signal_mask_and_dispositions \
 	command_shares_session_group_and_descriptors \
