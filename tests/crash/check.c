@@ -65,6 +65,15 @@ void check_registry(const struct check *c, ushm_space *sp)
 		c->fail(buf, wrong, 0);
 }
 
+/* Whoever takes it finds nothing of an earlier owner in it. */
+static bool is_clean(const struct layout_proc *p)
+{
+	static const unsigned char none[LIFE_BYTES];
+
+	return memcmp(p->life, none, sizeof(none)) == 0 && !p->attaches &&
+	       !p->first_attach && !p->exit_time;
+}
+
 void check_settled(const struct check *c, ushm_space *sp, unsigned living)
 {
 	const struct space *space = (const struct space *)sp;
@@ -75,9 +84,14 @@ void check_settled(const struct check *c, ushm_space *sp, unsigned living)
 		c->fail("somebody holds the lock", h->lock, 0);
 	if (h->unsettled)
 		c->fail("segments are half made or half gone", h->unsettled, 0);
-	for (uint32_t i = 0; i < h->procs.used; i++)
-		others += i + 1 != space->me &&
-			  claim_state(space->reg.procs[i].claim) != PROC_FREE;
+	for (uint32_t i = 0; i < h->procs.used; i++) {
+		const struct layout_proc *p = &space->reg.procs[i];
+
+		if (claim_state(p->claim) != PROC_FREE)
+			others += i + 1 != space->me;
+		else if (!is_clean(p))
+			c->fail("a free process slot is not clean", i, 0);
+	}
 	if (others != living)
 		c->fail("process slots of others", others, living);
 }

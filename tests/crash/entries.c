@@ -2,6 +2,7 @@
 /* Owns the processes that live beside the one that is cut short. */
 #include "entries.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,9 @@
 #define SIZE  8192
 #define LARGE (5 * 4096)
 #define CROWD 128 /* process slots that are ready at once */
+
+/* Written as "K"; in the same chain of the key table as 'A'. */
+#define SAME_HASH 0x113d4b
 
 const char *entries_dir;
 
@@ -130,6 +134,28 @@ static void before_bystander(void)
 	bystander = aside(attach_and_stay);
 }
 
+static void make_three(ushm_space *sp)
+{
+	make(sp, 'A');
+	make(sp, 'B');
+	make(sp, 'C');
+}
+
+/* Files of another boot than this one. */
+static void before_reboot(void)
+{
+	const char other[] = "00000000-0000-0000-0000-000000000000";
+	char path[100];
+	int fd;
+
+	aside(make_three);
+	image_registry(entries_dir, path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	(void)!pwrite(fd, other, sizeof(other),
+		      offsetof(struct layout_header, boot_id));
+	close(fd);
+}
+
 static void make_and_die(ushm_space *sp)
 {
 	make(sp, 'A');
@@ -219,6 +245,26 @@ static void act_create(void)
 	make(sp, 'A');
 }
 
+/* Chains of the key table that hold another key as well. */
+static void act_create_in_chain(void)
+{
+	ushm_space *sp = entries_open();
+
+	make(sp, SAME_HASH);
+	begin(sp);
+	make(sp, 'A');
+}
+
+static void act_remove_in_chain(void)
+{
+	ushm_space *sp = entries_open();
+	int id = make(sp, 'A');
+
+	make(sp, SAME_HASH);
+	begin(sp);
+	ushm_remove(sp, id);
+}
+
 static void act_lookup(void)
 {
 	ushm_space *sp = entries_open();
@@ -284,6 +330,44 @@ static void act_move(void)
 	p = attach(sp, 'B');
 	begin(sp);
 	ushm_mremap(p + 4096, 4096, 8192, MREMAP_MAYMOVE);
+}
+
+/* The bucket of an address: doc/format.md. */
+static uint64_t bucket(const struct registry *r, uint32_t proc, uintptr_t addr)
+{
+	uint64_t h = (addr >> 12) * UINT64_C(0x9e3779b97f4a7c15) +
+		     proc * UINT64_C(0xd6e8feb86659fd93);
+
+	return (h >> 40) & r->addr_mask;
+}
+
+/* Attach A once more, to an address that hashes like 'p'. */
+static void *attach_like(ushm_space *sp, void *p)
+{
+	const struct space *space = (const struct space *)sp;
+	uint32_t slot = space_slot(space);
+	uintptr_t at = (uintptr_t)p, like = bucket(&space->reg, slot, at);
+	void *q;
+
+	for (;;) {
+		at -= 4 * 4096;
+		if (bucket(&space->reg, slot, at) == like &&
+		    ushm_attach(sp, find(sp, 'A'), (void *)at, 0, &q) == 0)
+			return q;
+	}
+}
+
+/* Out of the middle of each list, onto a free list that is not empty. */
+static void act_detach_middle(void)
+{
+	ushm_space *sp = entries_open();
+	void *before = attach(sp, 'A'), *p = attach(sp, 'A'), *q;
+
+	q = attach_like(sp, p);
+	attach_like(sp, q);
+	ushm_detach(sp, before);
+	begin(sp);
+	ushm_detach(sp, q);
 }
 
 static void act_split(void)
@@ -494,6 +578,7 @@ void entries_repair(void)
 #define HELD	   A("600 n1 a. o") /* by the bystander */
 #define HELD_TOO   A("600 n1 ad v") /* the other attachment has died */
 #define LEFT	   A("600 n0 ad v")
+#define NEIGHBOUR  "K 8192 600 n0 .. -"
 #define PARENTS	   A("600 n1 a. o") ", " GONE("n1 a. o")
 #define CHILDS	   A("600 n1 ad v") ", " GONE("n1 ad v")
 #define LIMITS(s)  s " " MADE
@@ -502,7 +587,11 @@ void entries_repair(void)
 const struct entry entries[] = {
 	{ "open, new", NULL, act_open, .leftover = true, .outcomes = { "" } },
 	{ "open, existing", before_opened, act_open, .outcomes = { "" } },
+	{ "open, after a boot", before_reboot, act_open, .leftover = true,
+	  .on_disk = true, .outcomes = { "" } },
 	{ "create", before_opened, act_create, .outcomes = { "", MADE } },
+	{ "create, same hash", before_opened, act_create_in_chain,
+	  .outcomes = { NEIGHBOUR, NEIGHBOUR ", " MADE } },
 	{ "lookup", NULL, act_lookup, .outcomes = { MADE } },
 	{ "attach", before_bystander, act_attach, .living = 1,
 	  .outcomes = { HELD, HELD_TOO } },
@@ -514,6 +603,8 @@ const struct entry entries[] = {
 	  .outcomes = { HELD_TOO } },
 	{ "detach", before_bystander, act_detach, .living = 1,
 	  .outcomes = { HELD_TOO } },
+	{ "detach of the middle", before_bystander, act_detach_middle,
+	  .living = 1, .outcomes = { HELD_TOO } },
 	{ "munmap of a part", NULL, act_split,
 	  .outcomes = { B("600 n0 ad v") } },
 	{ "mprotect of a part", NULL, act_protect,
@@ -527,6 +618,8 @@ const struct entry entries[] = {
 	{ "SHM_UNLOCK", NULL, act_unlock,
 	  .outcomes = { A("600L n0 .. -"), MADE } },
 	{ "IPC_RMID", NULL, act_remove, .outcomes = { MADE, "" } },
+	{ "IPC_RMID, same hash", NULL, act_remove_in_chain,
+	  .outcomes = { MADE ", " NEIGHBOUR, NEIGHBOUR } },
 	{ "IPC_RMID, held", before_bystander, act_remove_others, .living = 1,
 	  .outcomes = { HELD, "- 8192 600D n1 a. o" } },
 	{ "IPC_RMID, detach", NULL, act_remove_attached,
@@ -604,10 +697,11 @@ static void segment_write(const struct ushm_segment *s, pid_t victim, char *buf,
 	if (s->gid != getegid())
 		snprintf(group, sizeof(group), " g%u", s->gid);
 	snprintf(buf, room, "%c %lu %03o%s%s n%lu %c%c %s%s, ",
-		 s->key ? s->key : '-', (unsigned long)s->size, s->mode & 0777,
-		 s->mode & SHM_DEST ? "D" : "", s->mode & SHM_LOCKED ? "L" : "",
-		 (unsigned long)s->nattch, s->atime ? 'a' : '.',
-		 s->dtime ? 'd' : '.', who(s->lpid, victim), group);
+		 s->key ? s->key & 0xff : '-', (unsigned long)s->size,
+		 s->mode & 0777, s->mode & SHM_DEST ? "D" : "",
+		 s->mode & SHM_LOCKED ? "L" : "", (unsigned long)s->nattch,
+		 s->atime ? 'a' : '.', s->dtime ? 'd' : '.',
+		 who(s->lpid, victim), group);
 }
 
 void entries_outcome(ushm_space *sp, pid_t victim, char *buf, size_t room)

@@ -32,6 +32,7 @@ struct entry {
 	bool child_lives; /* what it forks is not killed with it */
 	unsigned living;  /* other processes that have a slot and live on */
 	bool leftover;	  /* a half-made registry may stay */
+	bool on_disk;	  /* not on tmpfs */
 	bool slow_repair; /* walked with -a only: it looks through all of /proc,
 			   * or sweeps very much */
 

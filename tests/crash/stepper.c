@@ -93,7 +93,17 @@ static bool child_take(struct stepper *s, enum stepper_how how)
 
 /* ----------------------------------------------------------- what it sees */
 
-static void registry_map(struct stepper *s)
+static void registry_unmap(struct stepper *s)
+{
+	if (s->map)
+		munmap((void *)(uintptr_t)s->map, s->now.size);
+	s->map = NULL;
+	s->ino = 0;
+	s->now.size = 0;
+}
+
+/* It may come, go, and be replaced. True if it did. */
+static bool registry_map(struct stepper *s)
 {
 	char path[100];
 	struct stat st;
@@ -101,36 +111,38 @@ static void registry_map(struct stepper *s)
 	int fd;
 
 	image_registry(s->dir, path, sizeof(path));
+	if (stat(path, &st) < 0)
+		st.st_ino = 0;
+	if (st.st_ino == s->ino)
+		return false;
+	registry_unmap(s);
+	if (st.st_ino == 0)
+		return true;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	p = MAP_FAILED;
-	if (fstat(fd, &st) == 0 && st.st_size < IMAGE_ROOM)
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd,
-			 0);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
-	if (p == MAP_FAILED) {
+	if (p == MAP_FAILED || st.st_size > IMAGE_ROOM) {
 		s->sick = "has a registry that cannot be mapped";
-		return;
+		return true;
 	}
 	s->map = p;
+	s->ino = st.st_ino;
 	s->now.size = (size_t)st.st_size;
+	return true;
 }
 
 /* What only a system call changes. True if it did. */
 static bool look_after_call(struct stepper *s)
 {
 	static struct image files;
-	bool had = s->map;
+	bool changed = registry_map(s);
 	size_t size;
 
 	if (syscall(SYS_get_robust_list, s->pid, &s->robust_at, &size) < 0)
 		s->robust_at = 0;
-	if (!had)
-		registry_map(s);
 	image_take_files(&files, s->dir);
 	if (image_same_files(&files, &s->now))
-		return had != (s->map != NULL);
+		return changed;
 	s->now.directory = files.directory;
 	s->now.nfiles = files.nfiles;
 	memcpy(s->now.files, files.files, sizeof(files.files));
@@ -316,7 +328,5 @@ void stepper_end(struct stepper *s)
 	s->pid = s->other;
 	stepper_kill(s);
 	s->other = 0;
-	if (s->map)
-		munmap((void *)(uintptr_t)s->map, s->now.size);
-	s->map = NULL;
+	registry_unmap(s);
 }

@@ -28,7 +28,8 @@ struct stepper {
 	long position; /* instructions so far */
 	const char *sick; /* it ended as no process here should, or NULL */
 	struct image now; /* what there is */
-	const unsigned char *map;
+	const unsigned char *map; /* of the registry, inode 'ino'; NULL: none */
+	uint64_t ino;
 	unsigned long robust_at; /* its list of robust mutexes ... */
 	struct robust_list_head robust;
 };
