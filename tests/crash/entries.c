@@ -2,7 +2,9 @@
 /* Owns the processes that live beside the one that is cut short. */
 #include "entries.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -381,6 +383,19 @@ static void act_split(void)
 	ushm_munmap(p + 4096, 4096);
 }
 
+static void act_detach_pieces(void)
+{
+	ushm_space *sp = entries_open();
+	char *p;
+
+	make_sized(sp, 'B', LARGE);
+	p = attach(sp, 'B');
+	ushm_munmap(p + 4096, 4096);
+	ushm_munmap(p + 3 * 4096, 4096);
+	begin(sp);
+	ushm_detach(sp, p);
+}
+
 static void act_protect(void)
 {
 	ushm_space *sp = entries_open();
@@ -449,6 +464,18 @@ static void act_remove_attached(void)
 	ushm_detach(sp, p);
 }
 
+/* A segment of which this process has a handle: its memory is emptied. */
+static void act_remove_handle(void)
+{
+	ushm_space *sp = entries_open();
+	int id = make(sp, 'A');
+
+	ushm_detach(sp, attach(sp, 'A'));
+	ushm_detach(sp, attach(sp, 'A'));
+	begin(sp);
+	ushm_remove(sp, id);
+}
+
 static void act_limits(void)
 {
 	ushm_space *sp = entries_open();
@@ -497,6 +524,14 @@ static void act_fork_told(void)
 		process_forked(pid);
 }
 
+/* What was reserved for a child that never came is given back. */
+static void act_fork_failed(void)
+{
+	begin(attached_to_two());
+	process_before_fork();
+	process_after_fork(-ENOMEM);
+}
+
 /* The child is stepped: what fork() does in it, and its first own call. */
 static void act_birth(void)
 {
@@ -521,6 +556,25 @@ static void act_exit(void)
 {
 	begin(attached_to_two());
 	exit(0);
+}
+
+static void *make_in_thread(void *arg)
+{
+	make(arg, 'A');
+	return NULL;
+}
+
+/* The thread that had locked the life word has ended: lock it again. */
+static void act_renew(void)
+{
+	ushm_space *sp = entries_open();
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, make_in_thread, sp) != 0)
+		_exit(1);
+	pthread_join(thread, NULL);
+	begin(sp);
+	attach(sp, 'A');
 }
 
 /* What the next call does for the dead. */
@@ -605,6 +659,8 @@ const struct entry entries[] = {
 	  .outcomes = { HELD_TOO } },
 	{ "detach of the middle", before_bystander, act_detach_middle,
 	  .living = 1, .outcomes = { HELD_TOO } },
+	{ "detach of pieces", NULL, act_detach_pieces,
+	  .outcomes = { B("600 n0 ad v") } },
 	{ "munmap of a part", NULL, act_split,
 	  .outcomes = { B("600 n0 ad v") } },
 	{ "mprotect of a part", NULL, act_protect,
@@ -624,6 +680,8 @@ const struct entry entries[] = {
 	  .outcomes = { HELD, "- 8192 600D n1 a. o" } },
 	{ "IPC_RMID, detach", NULL, act_remove_attached,
 	  .outcomes = { LEFT, "" } },
+	{ "IPC_RMID, handle", NULL, act_remove_handle,
+	  .outcomes = { LEFT, "" } },
 	{ "limits", NULL, act_limits,
 	  .outcomes = { MADE, LIMITS("max=4096"), LIMITS("max=4096 all=1000"),
 			LIMITS("max=4096 all=1000 next=77") } },
@@ -634,6 +692,8 @@ const struct entry entries[] = {
 	  .outcomes = { LEFT, CHILDS } },
 	{ "fork, child's pid", NULL, act_fork_told, .child_lives = true,
 	  .outcomes = { LEFT, CHILDS } },
+	{ "fork that fails", NULL, act_fork_failed, .slow = true,
+	  .outcomes = { LEFT } },
 	{ "birth", NULL, act_birth, STEPPER_CHILD, .living = 1,
 	  .slow_repair = true, .outcomes = { PARENTS, CHILDS } },
 	{ "birth of an orphan", NULL, act_birth, STEPPER_ORPHAN,
@@ -641,6 +701,7 @@ const struct entry entries[] = {
 	{ "birth, raw clone", NULL, act_clone, STEPPER_CHILD, .living = 1,
 	  .outcomes = { PARENTS, A("600 n1 a. o") ", " GONE("n1 ad v"),
 			CHILDS } },
+	{ "life word renewed", NULL, act_renew, .outcomes = { MADE, LEFT } },
 	{ "exit", NULL, act_exit, .outcomes = { LEFT } },
 	{ "sweep", before_corpse, act_sweep,
 	  .outcomes = { A("600 n0 ad o") } },

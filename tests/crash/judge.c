@@ -21,6 +21,61 @@
 
 static struct verdict *verdict;
 
+/* ------------------------------------------------------------- execve() */
+
+/* The same claim in our name, if it is the victim's. */
+static uint64_t claim_ours(uint64_t claim, pid_t victim)
+{
+	if (claim_pid(claim) != victim)
+		return claim;
+	return claim_make(claim, claim_state(claim), getpid());
+}
+
+/*
+ * Take the victim's place, as if another of its threads had called execve():
+ * the pid is the same, no younger than the slot, and the image another.
+ */
+static void become(pid_t victim)
+{
+	static struct image im;
+	struct layout_segment *s;
+	struct layout_proc *p;
+
+	image_take(&im, entries_dir);
+	if (!im.size)
+		return;
+	p = image_procs(&im);
+	for (uint32_t i = 0; i < image_header(&im)->procs.used; i++) {
+		/* There, it is the claim of the parent. */
+		if (claim_state(p[i].claim) == PROC_UNBORN)
+			p[i].image = claim_ours(p[i].image, victim);
+		if (claim_pid(p[i].claim) != victim)
+			continue;
+		p[i].claim = claim_ours(p[i].claim, victim);
+		p[i].image ^= 2;
+		p[i].born = life_clock();
+	}
+	s = (void *)(im.bytes + image_header(&im)->segments.offset);
+	for (uint32_t i = 0; i < image_header(&im)->segments.used; i++)
+		if (s[i].lpid == victim)
+			s[i].lpid = getpid();
+	image_rewrite(&im, entries_dir);
+}
+
+/* A slot that it was just claiming is empty, and stays until it ends. */
+static unsigned half_claimed(const struct space *sp)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < sp->reg.h->procs.used; i++) {
+		const struct layout_proc *p = &sp->reg.procs[i];
+
+		n += claim_state(p->claim) == PROC_CLAIMING &&
+		     claim_pid(p->claim) == getpid() && !p->attaches;
+	}
+	return n;
+}
+
 /* --------------------------------------------------------- the next call */
 
 static void fail(const char *what, long a, long b)
@@ -83,8 +138,14 @@ static void check_use(const struct check *c, ushm_space *sp)
 static void check_all(const struct scene *scene)
 {
 	const struct check c = { entries_dir, scene->entry->leftover, fail };
-	ushm_space *sp = entries_open();
+	pid_t victim = scene->same ? getpid() : scene->victim;
+	unsigned living = scene->living;
+	ushm_space *sp;
 	int r, id;
+
+	if (scene->same)
+		become(scene->victim);
+	sp = entries_open();
 
 	/* A crowd is looked through in turns, 64 at a time. */
 	for (unsigned seen = 0; seen <= scene->living; seen += 64) {
@@ -92,16 +153,17 @@ static void check_all(const struct scene *scene)
 		if (r < 0)
 			fail("the next call", r, 0);
 	}
-	check_settled(&c, sp, scene->living);
+	if (scene->same)
+		living += half_claimed((struct space *)sp);
+	check_settled(&c, sp, living);
 	check_registry(&c, sp);
-	entries_outcome(sp, scene->victim, verdict->outcome,
-			sizeof(verdict->outcome));
+	entries_outcome(sp, victim, verdict->outcome, sizeof(verdict->outcome));
 	check_directory(&c, sp);
 	check_idle(sp);
 	if (ushm_get(sp, 'A', 0, 0, &id) == 0)
 		check_zeroed(&c, sp, id, 8192);
 	check_use(&c, sp);
-	check_settled(&c, sp, scene->living);
+	check_settled(&c, sp, living);
 	check_registry(&c, sp);
 	check_directory(&c, sp);
 }

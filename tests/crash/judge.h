@@ -17,6 +17,7 @@ struct verdict {
 struct scene {
 	const struct entry *entry;
 	pid_t victim;	 /* whose lpid is "v" */
+	bool same;	 /* the next caller is the victim, after an execve() */
 	unsigned living; /* other processes that have a slot */
 	unsigned nth;	 /* which of the possible calls comes next */
 };

@@ -24,7 +24,8 @@
  * the registry is another file, so that to whoever asks the dead process has
  * called execve(); a fork is a second old, so that nobody waits for its child;
  * and a process that maps the registry, and does nothing else, stands for a
- * child that lives.
+ * child that lives. In half of the states the next caller takes the dead one's
+ * pid: another thread has called execve(), and the new program calls.
  */
 #include <getopt.h>
 #include <linux/magic.h>
@@ -45,7 +46,7 @@
 #define OUTCOMES    (sizeof(entries[0].outcomes) / sizeof(char *))
 
 static bool all;
-static unsigned only, repair_each = SOME;
+static unsigned only, repair_each;
 static char work[48], copy[64], repair[64];
 
 static struct {
@@ -85,20 +86,21 @@ static void say(struct walk *w, const char *where, const char *what,
 	       where, what, outcome, o->states, o->entry->name);
 }
 
-/* Outcomes come in the order of the table. */
-static bool outcome_follows(struct walk *w, const char *outcome)
+/* Outcomes come in the order of the table, and 'each' of them comes. */
+static bool outcome_follows(struct walk *w, const char *outcome, bool each)
 {
 	const char *const *want = w->entry->outcomes;
+	unsigned last = w->outcome;
 
 	if (w->outer)
 		return strcmp(outcome, w->wanted) == 0;
-	for (unsigned i = w->outcome; i < OUTCOMES && want[i]; i++) {
+	for (unsigned i = last; i < OUTCOMES && want[i]; i++) {
+		if (each && i > last + 1)
+			break;
 		if (strcmp(outcome, want[i]) == 0) {
 			w->outcome = i;
 			return true;
 		}
-		if (i > w->outcome && !only)
-			break; /* none is left out */
 	}
 	return false;
 }
@@ -111,14 +113,14 @@ static void judge_here(struct walk *w, const char *dir, const char *where)
 	strcpy(w->found, v->outcome);
 	if (v->wrong)
 		say(w, where, v->what, v->outcome);
-	else if (!outcome_follows(w, v->outcome))
-		say(w, where, "neither what was nor what should be",
-		    v->outcome);
+	else if (!outcome_follows(w, v->outcome, !only))
+		say(w, where, "neither before nor after", v->outcome);
 }
 
 /* ---------------------------------------------------------------- a state */
 
-static bool seen_before(struct walk *w)
+/* What a kill would leave now: is it new? Then it counts. */
+static bool state_is_new(struct walk *w)
 {
 	uint64_t hash, at;
 
@@ -128,10 +130,14 @@ static bool seen_before(struct walk *w)
 	while (w->seen[at] && w->seen[at] != hash)
 		at = (at + 1) % MOST_STATES;
 	if (w->seen[at])
-		return true;
+		return false;
+	if (w->states == MOST_STATES - 1) {
+		printf("more than %d states\n", MOST_STATES);
+		exit(1);
+	}
 	w->seen[at] = hash;
 	w->scene.nth = ++w->states;
-	return false;
+	return true;
 }
 
 /* Forks are old, and the living child is the one that stands for it. */
@@ -173,7 +179,10 @@ static void look_at_copy(struct walk *w)
 	image_age(&w->dead, w->s.other, child);
 	if (w->dead.size)
 		image_rewrite(&w->dead, copy);
+	w->scene.same = w->entry->how == STEPPER_SELF && !w->outer && !child &&
+			w->states % 4 > 1;
 	judge_here(w, copy, "");
+	w->scene.same = false;
 	if (w->entry->leftover)
 		count_leftovers();
 	if (!child)
@@ -188,9 +197,7 @@ static void look_at_copy(struct walk *w)
 
 static void look_at(struct walk *w)
 {
-	if (seen_before(w))
-		return;
-	if (!only || w->outer || w->states == only)
+	if (state_is_new(w) && (!only || w->outer || w->states == only))
 		look_at_copy(w);
 }
 
@@ -230,11 +237,11 @@ static void walk_repair(struct walk *outer)
 	w.scene = outer->scene;
 	image_make(&outer->dead, repair);
 	entries_dir = repair;
-	if (stepper_start(&w.s, repair, entries_repair, STEPPER_SELF)) {
-		do
-			look_at(&w);
-		while (stepper_next(&w.s));
-	}
+	if (!stepper_start(&w.s, repair, entries_repair, STEPPER_SELF))
+		w.s.sick = "cannot be started";
+	do
+		look_at(&w);
+	while (stepper_next(&w.s));
 	if (w.s.sick)
 		say(&w, "", w.s.sick, "");
 	stepper_end(&w.s);
@@ -293,7 +300,7 @@ static void really_kill(struct walk *w, const struct entry *e, unsigned at)
 	if (!walk_begin(w, e))
 		return;
 	do
-		(void)seen_before(w);
+		(void)state_is_new(w);
 	while (w->states < at && stepper_next(&w->s));
 	stepper_kill(&w->s);
 	image_take(&real, work);
@@ -310,14 +317,17 @@ static void really_kill(struct walk *w, const struct entry *e, unsigned at)
 	v = judge(work, &w->scene);
 	if (v->wrong)
 		say(w, "; really killed", v->what, v->outcome);
+	else if (!outcome_follows(w, v->outcome, false))
+		say(w, "; really killed", "neither before nor after",
+		    v->outcome);
 	walk_end(w);
 	total.kills++;
 }
 
 /* -------------------------------------------------------------- the table */
 
-/* Where the namespaces of this entry lie. False: there is no such place. */
-static bool place(const struct entry *e)
+/* Where the namespaces of this entry lie. Or why it is left out. */
+static const char *place(const struct entry *e)
 {
 	const char *root = e->on_disk || access("/dev/shm", W_OK) < 0
 				   ? "/tmp"
@@ -327,19 +337,23 @@ static bool place(const struct entry *e)
 	snprintf(work, sizeof(work), "%s/ushm-states.%d", root, getpid());
 	snprintf(copy, sizeof(copy), "%s.copy", work);
 	snprintf(repair, sizeof(repair), "%s.repair", work);
-	return !e->on_disk ||
-	       (statfs(root, &fs) == 0 && fs.f_type != TMPFS_MAGIC);
+	if (e->slow && !all && !only)
+		return "takes long: -a";
+	if (e->on_disk && statfs(root, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		return "/tmp is tmpfs";
+	return NULL;
 }
 
 static void run(const struct entry *e)
 {
 	static struct walk w;
+	const char *why = place(e);
 	unsigned kills = only ? 0 : all ? MORE_KILLS : KILLS, n, repairs;
 	unsigned long failed = total.failures;
 	long position;
 
-	if (!place(e)) {
-		printf("%-20s left out: /tmp is tmpfs\n", e->name);
+	if (why) {
+		printf("%-20s left out: %s\n", e->name, why);
 		return;
 	}
 	walk_entry(&w, e);
@@ -397,8 +411,8 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (all || !repair_each)
-		repair_each = 1;
+	if (!repair_each)
+		repair_each = all ? 1 : SOME;
 	printf("%-20s %12s %8s %8s %8s\n", "entry point", "instructions",
 	       "states", "repairs", "failing");
 	for (unsigned i = 0; i < nentries; i++)
