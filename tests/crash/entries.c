@@ -714,7 +714,7 @@ const struct entry entries[] = {
 	{ "more segments", NULL, act_grow_segments,
 	  .outcomes = { "128 others", "128 others " MADE } },
 	{ "more processes", before_crowd, act_attach, .living = CROWD,
-	  .slow_repair = true, .outcomes = { HELD, HELD_TOO } },
+	  .slow = true, .slow_repair = true, .outcomes = { HELD, HELD_TOO } },
 };
 /* clang-format on */
 

@@ -33,7 +33,7 @@ struct entry {
 	unsigned living;  /* other processes that have a slot and live on */
 	bool leftover;	  /* a half-made registry may stay */
 	bool on_disk;	  /* not on tmpfs */
-	bool slow;	  /* with -a only: it looks through all of /proc */
+	bool slow;	  /* with -a only: so many instructions */
 	bool slow_repair; /* walked with -a only: it looks through all of /proc,
 			   * or sweeps very much */
 

@@ -168,8 +168,18 @@ static void check_all(const struct scene *scene)
 	check_directory(&c, sp);
 }
 
+/* Who waits for a lock blocks its signals: only we can end that. */
+static pid_t waited_for;
+
+static void too_long(int sig)
+{
+	(void)sig;
+	kill(waited_for, SIGKILL);
+}
+
 const struct verdict *judge(const char *dir, const struct scene *scene)
 {
+	const struct sigaction on_alarm = { .sa_handler = too_long };
 	const char *before = entries_dir;
 	int status;
 	pid_t pid;
@@ -183,14 +193,17 @@ const struct verdict *judge(const char *dir, const struct scene *scene)
 	pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		alarm(20);
 		check_all(scene);
 		_exit(0);
 	}
+	waited_for = pid;
+	sigaction(SIGALRM, &on_alarm, NULL);
+	alarm(20);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	alarm(0);
 	if (status)
-		fail("the next caller died", status, 0);
+		fail("the next caller died, or never came back", status, 0);
 	entries_dir = before;
 	return verdict;
 }

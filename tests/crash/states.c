@@ -39,7 +39,7 @@
 #include "store/registry.h"
 
 #define MOST_STATES 16384
-#define SOME	    200 /* the repair of one state in so many */
+#define SOME	    300 /* the repair of one state in so many */
 #define KILLS	    2
 #define MORE_KILLS  16
 #define AGE_NS	    1000000000 /* older than childhood: store/life.c */
