@@ -22,7 +22,7 @@
  *
  * What is not as it was at the death, in a namespace that is written down:
  * the registry is another file, so that to whoever asks the dead process has
- * called execve(); a fork is a second old, so that nobody waits for its child;
+ * called execve(); a fork is an hour old, so that nobody waits for its child;
  * and a process that maps the registry, and does nothing else, stands for a
  * child that lives. In half of the states the next caller takes the dead one's
  * pid: another thread has called execve(), and the new program calls.
@@ -42,7 +42,8 @@
 #define SOME	    300 /* the repair of one state in so many */
 #define KILLS	    2
 #define MORE_KILLS  16
-#define AGE_NS	    1000000000 /* older than childhood: store/life.c */
+#define AGE_NS	    3600000000000 /* older than childhood: store/life.c */
+#define AGE_TICKS   360000	  /* and than processes of others near by */
 #define OUTCOMES    (sizeof(entries[0].outcomes) / sizeof(char *))
 
 static bool all;
@@ -150,10 +151,25 @@ static void image_age(struct image *im, pid_t child, pid_t stand_in)
 		if (claim_state(p[i].claim) != PROC_UNBORN)
 			continue;
 		p[i].forked_at -= AGE_NS;
+		p[i].born -= p[i].born > AGE_TICKS ? AGE_TICKS : 0;
 		if (stand_in && claim_pid(p[i].claim) == child)
 			p[i].claim = claim_make(p[i].claim, PROC_UNBORN,
 						stand_in);
 	}
+}
+
+/*
+ * Somebody is waited for who may be any young process of another user, as its
+ * maps cannot be read.
+ */
+static bool others_count(struct image *im)
+{
+	struct layout_proc *p = image_procs(im);
+
+	for (uint32_t i = 0; im->size && i < image_header(im)->procs.used; i++)
+		if (claim_state(p[i].claim) == PROC_UNBORN)
+			return geteuid() != 0;
+	return false;
 }
 
 static void count_leftovers(void)
@@ -308,6 +324,11 @@ static void really_kill(struct walk *w, const struct entry *e, unsigned at)
 		snprintf(where, sizeof(where), "%s %zu", what, byte);
 		say(w, "; really killed, not as foreseen", where, "");
 	}
+	total.kills++;
+	if (others_count(&real)) {
+		walk_end(w);
+		return;
+	}
 	if (e->how != STEPPER_SELF)
 		usleep(25000); /* a child is given 20 ms to run */
 	else if (w->dead.child && e->child_lives)
@@ -321,7 +342,6 @@ static void really_kill(struct walk *w, const struct entry *e, unsigned at)
 		say(w, "; really killed", "neither before nor after",
 		    v->outcome);
 	walk_end(w);
-	total.kills++;
 }
 
 /* -------------------------------------------------------------- the table */
