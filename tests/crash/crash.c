@@ -12,7 +12,6 @@
  * With "twice", the process that repairs is itself killed at each of its
  * steps, and a third one checks.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,9 +22,7 @@
 #include <unistd.h>
 
 #include "base/step.h"
-#include "core/space.h"
-#include "store/verify.h"
-#include "ushm.h"
+#include "check.h"
 
 #define KEY  0x5eed
 #define SIZE 8192
@@ -255,63 +252,14 @@ static const struct scenario {
 
 /* ------------------------------------------------------------- the check */
 
-static void check_directory(ushm_space *sp, uint32_t nsegments)
-{
-	struct ushm_segment seg;
-	char path[600];
-	struct dirent *d;
-	uint32_t files = 0, cursor = 0;
-	DIR *list = opendir(dir);
-
-	while (list && (d = readdir(list))) {
-		if (strncmp(d->d_name, "seg.", 4) == 0)
-			files++;
-		else if (d->d_name[0] != '.' &&
-			 strncmp(d->d_name, "registry.", 9) != 0)
-			fail(d->d_name, 0, 0);
-		else if (strstr(d->d_name, ".new-"))
-			files += strcmp(scenario_name, "open") != 0;
-	}
-	if (list)
-		closedir(list);
-	if (files != nsegments)
-		fail("files in the directory", files, nsegments);
-	while (ushm_next(sp, &cursor, &seg) == 1) {
-		snprintf(path, sizeof(path), "%s/seg.%u.%d", dir, geteuid(),
-			 seg.id);
-		if (access(path, F_OK) < 0)
-			fail("a segment has no file", seg.id, errno);
-	}
-}
-
-static void check_contents(ushm_space *sp, int id)
-{
-	unsigned char *p;
-	void *addr;
-
-	if (ushm_attach(sp, id, NULL, 0, &addr) < 0) {
-		fail("cannot be attached", id, 0);
-		return;
-	}
-	p = addr;
-	for (int i = 0; i < SIZE; i++) {
-		if (p[i]) {
-			fail("is not zero-filled", i, p[i]);
-			break;
-		}
-	}
-	ushm_detach(sp, addr);
-}
-
 static void check(const struct scenario *sc, bool survived)
 {
+	const struct check c = { dir, sc->act == act_open, fail };
 	int want = survived ? sc->when_finished : sc->outcome;
 	ushm_space *sp = open_space();
 	struct ushm_segment seg;
-	uint32_t n = 0, cursor = 0;
+	uint32_t cursor = 0;
 	uint64_t expected = 0;
-	char buf[200];
-	struct text why;
 	int id = get(sp, 0);
 
 	if (id < 0 && id != -ENOENT)
@@ -329,20 +277,14 @@ static void check(const struct scenario *sc, bool survived)
 		fail("torn fields", (long)seg.size, (long)seg.mode);
 	if (id >= 0 && seg.nattch != expected)
 		fail("nattch", (long)seg.nattch, (long)expected);
-	while (ushm_next(sp, &cursor, &seg) == 1) {
-		n++;
+	while (ushm_next(sp, &cursor, &seg) == 1)
 		if (seg.key != KEY && seg.key != KEY + 1)
 			fail("a segment without its key is left", seg.id,
 			     seg.key);
-	}
 	if (id >= 0)
-		check_contents(sp, id);
-
-	check_directory(sp, n);
-	text_init(&why, buf, sizeof(buf));
-	id = verify_registry(&((struct space *)sp)->reg, &why);
-	if (id)
-		fail(buf, id, 0);
+		check_zeroed(&c, sp, id, SIZE);
+	check_directory(&c, sp);
+	check_registry(&c, sp);
 }
 
 /* --------------------------------------------------------------- playing */
