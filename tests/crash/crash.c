@@ -303,6 +303,12 @@ static void check_contents(ushm_space *sp, int id)
 	ushm_detach(sp, addr);
 }
 
+static void on_finding(void *arg, const struct verify_finding *finding)
+{
+	(void)arg;
+	fail(finding->text, 0, 0);
+}
+
 static void check(const struct scenario *sc, bool survived)
 {
 	int want = survived ? sc->when_finished : sc->outcome;
@@ -310,8 +316,6 @@ static void check(const struct scenario *sc, bool survived)
 	struct ushm_segment seg;
 	uint32_t n = 0, cursor = 0;
 	uint64_t expected = 0;
-	char buf[200];
-	struct text why;
 	int id = get(sp, 0);
 
 	if (id < 0 && id != -ENOENT)
@@ -339,10 +343,7 @@ static void check(const struct scenario *sc, bool survived)
 		check_contents(sp, id);
 
 	check_directory(sp, n);
-	text_init(&why, buf, sizeof(buf));
-	id = verify_registry(&((struct space *)sp)->reg, &why);
-	if (id)
-		fail(buf, id, 0);
+	verify_registry(&((struct space *)sp)->reg, on_finding, NULL);
 }
 
 /* --------------------------------------------------------------- playing */
