@@ -103,6 +103,7 @@ static inline int sys_fallocate(int fd, int mode, uint64_t from, uint64_t size)
 struct sys_stat {
 	uint64_t dev, ino, size, blocks; /* blocks of 512 bytes */
 	uint32_t mode, uid, gid, nlink;
+	int64_t mtime; /* seconds of the Epoch */
 };
 
 /* 'flags': AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH */
@@ -129,6 +130,7 @@ static inline int sys_stat(int dir, const char *path, int flags,
 		.uid = st.st_uid,
 		.gid = st.st_gid,
 		.nlink = (uint32_t)st.st_nlink,
+		.mtime = st.st_mtime,
 	};
 	return 0;
 }

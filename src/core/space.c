@@ -447,7 +447,7 @@ static void look_around(struct space *sp, uint32_t count)
 	look(sp, from, count);
 }
 
-int space_enter(struct space *sp, struct space_entry *e)
+int space_enter_quietly(struct space *sp, struct space_entry *e)
 {
 	int ret;
 
@@ -461,10 +461,17 @@ int space_enter(struct space *sp, struct space_entry *e)
 	space_local_take(sp);
 
 	ret = slot_ensure(sp);
-	if (ret < 0) {
+	if (ret < 0)
 		space_leave(sp, e);
+	return ret;
+}
+
+int space_enter(struct space *sp, struct space_entry *e)
+{
+	int ret = space_enter_quietly(sp, e);
+
+	if (ret < 0)
 		return ret;
-	}
 	/* A new slot: what our own earlier programs left is in any slot. */
 	look_around(sp, ret == 1 ? UINT32_MAX / 2 : LOOK);
 	if (limits_forced(sp))

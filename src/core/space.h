@@ -80,6 +80,10 @@ struct space_entry {
 };
 
 int space_enter(struct space *sp, struct space_entry *e);
+
+/* The same, but nobody is swept: all that changes is that we have a slot. */
+int space_enter_quietly(struct space *sp, struct space_entry *e);
+
 void space_leave(struct space *sp, const struct space_entry *e);
 
 /* The registry's lock. Only within enter and leave. */

@@ -167,8 +167,11 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 	return sys_kill(claim_pid(claim), 0) == -ESRCH;
 }
 
-void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
+/* False when 'patience_ns' were over before a living owner let go. */
+static bool take(struct registry *r, const struct life_self *self, uint32_t me,
+		 int64_t patience_ns)
 {
+	int64_t begun = 0;
 	uint32_t *word = &r->h->lock, mine = me + 1, seen = 0;
 	unsigned long waits = 0;
 
@@ -177,7 +180,7 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
 			seen = 0;
 			if (swap_if(word, &seen, mine)) {
 				step("lock: taken");
-				return;
+				return true;
 			}
 			cpu_relax();
 		}
@@ -198,9 +201,31 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
 			step("lock: taken over");
 			fetch_add(&r->h->repairs, 1u);
 			undo_rollback(r);
-			return;
+			return true;
 		}
+		if (patience_ns == INT64_MAX)
+			continue;
+		if (!begun)
+			begun = sys_monotonic_ns();
+		if (sys_monotonic_ns() - begun > patience_ns)
+			return false;
 	}
+}
+
+void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
+{
+	(void)take(r, self, me, INT64_MAX);
+}
+
+bool lock_try(struct registry *r, const struct life_self *self, uint32_t me,
+	      int64_t patience_ns)
+{
+	return take(r, self, me, patience_ns);
+}
+
+uint32_t lock_owner(const struct registry *r)
+{
+	return load_acquire(&r->h->lock) & ~WAITERS;
 }
 
 void lock_release(struct registry *r)
