@@ -28,8 +28,8 @@ static uint64_t pages_of(uint64_t size)
 
 /* -------------------------------------------------------------- creation */
 
-/* Bytes of the file: whole pages, so that the tail of the last is shared. */
-static uint64_t file_size(uint64_t size, uint32_t flags)
+/* Whole pages, so that the tail of the last is shared. */
+uint64_t segment_file_size(uint64_t size, uint32_t flags)
 {
 	uint64_t unit = flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
 
@@ -174,7 +174,7 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 
 	err = space_path(sp, res.index, res.seq, path, sizeof(path));
 	if (err == 0)
-		err = sp->backing->create(path, file_size(size, n.flags),
+		err = sp->backing->create(path, segment_file_size(size, n.flags),
 					  take != 0);
 	if (err < 0) {
 		unreserve(sp, &res);

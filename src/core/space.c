@@ -309,6 +309,22 @@ void space_lock(struct space *sp)
 	lock_take(&sp->reg, &sp->self, space_slot(sp));
 }
 
+int space_lock_patiently(struct space *sp, struct text *why)
+{
+	const struct layout_proc *p;
+
+	if (lock_try(&sp->reg, &sp->self, space_slot(sp), SPACE_PATIENCE_NS))
+		return 0;
+	p = registry_proc(&sp->reg, lock_owner(&sp->reg) - 1);
+	text_words(why,
+		   "process % has held its lock for % seconds: continue it if "
+		   "it is stopped, or end it, and the lock is free",
+		   (const uint64_t[]){
+			   p ? (uint32_t)claim_pid(load_relaxed(&p->claim)) : 0,
+			   SPACE_PATIENCE_NS / 1000000000 });
+	return -EBUSY;
+}
+
 /*
  * Is the file gone? That it was not found means so only if the directory is
  * still where it was: not after chroot(2).
@@ -445,6 +461,12 @@ static void look_around(struct space *sp, uint32_t count)
 		from = 0;
 	store_relaxed(&sp->look_from, from + count);
 	look(sp, from, count);
+}
+
+void space_sweep(struct space *sp)
+{
+	sp->asked_claim = 0;
+	look(sp, 0, UINT32_MAX / 2);
 }
 
 int space_enter_quietly(struct space *sp, struct space_entry *e)

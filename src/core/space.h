@@ -92,6 +92,17 @@ void space_lock(struct space *sp);
 /* Releases it; then destroys what has been doomed meanwhile. */
 void space_unlock(struct space *sp);
 
+/*
+ * The same for who would rather not wait: after a while -EBUSY, and a sentence
+ * that says who has it.
+ */
+#define SPACE_PATIENCE_NS (INT64_C(10) * 1000000000)
+
+int space_lock_patiently(struct space *sp, struct text *why);
+
+/* Sweep all of the dead. Within enter and leave, without the lock. */
+void space_sweep(struct space *sp);
+
 /* More records for the array that was full. Without the lock. */
 int space_grow(struct space *sp, struct layout_array *array);
 

@@ -79,29 +79,18 @@ struct verifier {
 	struct verify_extent segments, procs, attaches;
 };
 
-/* Each % of 'words' becomes the next number in decimal, # in hexadecimal. */
+/* 'words' as text_words() has them. */
 static void wrong(struct verifier *v, enum code code, const char *words,
 		  uint64_t a, uint64_t b, uint64_t c)
 {
-	const uint64_t numbers[] = { a, b, c };
 	struct verify_finding finding;
-	char buf[200];
+	char buf[VERIFY_TEXT];
 	struct text t;
-	unsigned n = 0;
 
 	if (v->wrong++ >= VERIFY_TOLD)
 		return;
 	text_init(&t, buf, sizeof(buf));
-	for (; *words; words++) {
-		if (*words == '%') {
-			text_uint(&t, numbers[n++], 10, 0, ' ');
-		} else if (*words == '#') {
-			text_str(&t, "0x");
-			text_uint(&t, numbers[n++], 16, 0, ' ');
-		} else {
-			text_bytes(&t, words, 1);
-		}
-	}
+	text_words(&t, words, (const uint64_t[]){ a, b, c });
 	finding.code = codes[code].name;
 	finding.text = buf;
 	finding.remedy = codes[code].remedy;

@@ -17,6 +17,7 @@ typedef void verify_report(void *arg, const struct verify_finding *finding);
 
 /* So many findings are told; the others are counted. */
 #define VERIFY_TOLD 100u
+#define VERIFY_TEXT 200 /* bytes of a text, at most */
 
 /*
  * Check every invariant that the files of store/ state, without changing
