@@ -188,20 +188,15 @@ static int collect_dead(struct collect *c)
 	struct space_entry e;
 	int r;
 
-	/* life_is_dead() wants to know who asks: entered, but not swept. */
-	r = space_enter_quietly(c->sp, &e);
-	if (r < 0)
-		return r;
 	tell_dead(c);
 	tell_doomed(c);
-	if (acts(c))
-		space_sweep(c->sp);
-	space_leave(c->sp, &e);
 	if (!acts(c))
 		return 0;
-	r = space_enter(c->sp, &e);
-	if (r == 0)
-		space_leave(c->sp, &e); /* and what shm_rmid_forced wants */
+	r = space_enter(c->sp, &e); /* does what shm_rmid_forced wants */
+	if (r < 0)
+		return r;
+	space_sweep(c->sp);
+	space_leave(c->sp, &e);
 	tell_kept(c);
 	return 0;
 }

@@ -302,9 +302,34 @@ static bool is_stale(int dirfd)
 	return true;
 }
 
-void private_sweep(void)
+static uint64_t bytes_in(int fd)
 {
-	char prefix[64];
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	uint64_t bytes = 0;
+	struct dirent *e;
+	struct stat st;
+
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
+		return 0;
+	}
+	while ((e = readdir(d)))
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_blocks * 512;
+	closedir(d);
+
+	return bytes;
+}
+
+void private_sweep(bool remove,
+		   void (*told)(void *arg, const char *path, uint64_t bytes,
+				int r),
+		   void *arg)
+{
+	char prefix[64], path[PATH_MAX];
 
 	name_prefix(prefix, sizeof(prefix));
 	for (int i = 0; i < 3; i++) {
@@ -316,15 +341,23 @@ void private_sweep(void)
 		if (!d)
 			continue;
 		while ((e = readdir(d))) {
-			int fd;
+			uint64_t bytes;
+			int fd, r = 0;
 
 			if (strncmp(e->d_name, prefix, strlen(prefix)) != 0)
 				continue;
 			fd = open_own(dirfd(d), e->d_name);
 			if (fd < 0)
 				continue;
-			if (is_stale(fd))
-				(void)remove_at(dirfd(d), e->d_name);
+			if (is_stale(fd)) {
+				bytes = told ? bytes_in(fd) : 0;
+				if (remove)
+					r = remove_at(dirfd(d), e->d_name);
+				snprintf(path, sizeof(path), "%s/%s", parent,
+					 e->d_name);
+				if (told)
+					told(arg, path, bytes, r);
+			}
 			close(fd);
 		}
 		closedir(d);

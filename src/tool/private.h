@@ -42,7 +42,14 @@ int private_read(const char *dir, struct private_record *ret);
  */
 int private_remove(const char *dir);
 
-/* Remove the private directories of this user that nobody holds any more. */
-void private_sweep(void);
+/*
+ * Find the private directories of this user that nobody holds any more, and
+ * with 'remove' remove them. 'told' may be NULL; it is called for each with
+ * the bytes in it and 0 or a negative errno.
+ */
+void private_sweep(bool remove,
+		   void (*told)(void *arg, const char *path, uint64_t bytes,
+				int r),
+		   void *arg);
 
 #endif
