@@ -75,6 +75,7 @@ static bool is_dead(const struct collect *c, uint32_t slot)
 	       life_is_dead(&sp->reg, &sp->self, slot, claim);
 }
 
+/* A slot alone is nothing to speak of: every process that ends leaves one. */
 static void tell_dead(struct collect *c)
 {
 	const struct registry *r = &c->sp->reg;
@@ -82,7 +83,7 @@ static void tell_dead(struct collect *c)
 	for (uint32_t i = 0; i < load_relaxed(&r->h->procs.used); i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 
-		if (p && is_dead(c, i))
+		if (p && load_relaxed(&p->attaches) && is_dead(c, i))
 			tell(c, 0, "process", NULL,
 			     "process % is gone and had % attachments",
 			     (uint32_t)claim_pid(load_relaxed(&p->claim)),

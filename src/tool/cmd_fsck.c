@@ -99,7 +99,7 @@ static void conclude(const struct fsck *fsck, int r)
 		puts(fsck->flags & USHM_REPAIR
 			     ? "something is wrong still"
 			     : "nothing was changed; 'ushm fsck --repair' "
-			       "corrects it");
+			       "corrects what can be");
 }
 
 static int check(struct fsck *fsck)
