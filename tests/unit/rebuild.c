@@ -323,6 +323,117 @@ CASE("rebuild", of_two_segments_with_one_key_the_attached_keeps_it)
 	CHECK_EQ(sp->reg.segments[4].state, SEG_LIVE);
 }
 
+/* ------------------------------------------------------------- in full */
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+/* 32768 segments, each attached 'times', without files. */
+static void fill(int times)
+{
+	struct registry *r = &sp->reg;
+	struct ledger_event e = { getpid(), 1 };
+	struct segment_reservation res;
+	struct space_entry entry;
+
+	REQUIRE(space_enter(sp, &entry) == 0);
+	while (space_grow(sp, &r->h->segments) == 0)
+		;
+	while (space_grow(sp, &r->h->attaches) == 0)
+		;
+	space_lock(sp);
+	while (segments_reserve(r, space_slot(sp), 1, &res) == 0) {
+		struct segment_new n = { .key = (int)res.index + KEY * 2,
+					 .size = 4096,
+					 .mode = 0600 };
+
+		segments_publish(r, res.index, &n);
+		undo_commit(r);
+		for (int i = 0; i < times; i++) {
+			struct ledger_piece p = {
+				.addr = (res.index * UINT64_C(8) + i) << 12,
+				.length = 4096,
+			};
+
+			REQUIRE(ledger_add(r, space_slot(sp), res.index, &p,
+					   &e) == 0);
+			undo_commit(r);
+		}
+	}
+	undo_rollback(r);
+	lock_release(r);
+	space_leave(sp, &entry);
+}
+
+/* However it is damaged, it is looked at in time. */
+CASE("rebuild", full_of_segments_is_checked_and_rebuilt_in_time)
+{
+	struct rebuild_loss loss;
+	struct registry copy;
+	double t;
+
+	populate();
+	fill(0);
+	t = now_ms();
+	CHECK_EQ(verify(&sp->reg), 0);
+	fprintf(stderr, "32768 segments: verified in %.1f ms\n", now_ms() - t);
+	sp->reg.h->in_use = 1;
+	t = now_ms();
+	REQUIRE(registry_copy(&sp->reg, sp->dir, &copy) == 0);
+	rebuild_registry(&copy, space_slot(sp), &loss);
+	rebuild_publish(&sp->reg, &copy);
+	fprintf(stderr, "and rebuilt in %.1f ms\n", now_ms() - t);
+	CHECK_EQ(verify(&sp->reg), 0);
+}
+
+CASE("rebuild", full_registry_is_checked_and_rebuilt_in_time)
+{
+	struct rebuild_loss loss;
+	double t;
+
+	populate();
+	fill(7);
+	t = now_ms();
+	CHECK_EQ(verify(&sp->reg), 0);
+	fprintf(stderr, "verified in %.1f ms\n", now_ms() - t);
+
+	sp->reg.h->in_use = 1;
+	t = now_ms();
+	CHECK_EQ(rebuild(&loss), 0);
+	fprintf(stderr, "rebuilt, and verified twice, in %.1f ms\n",
+		now_ms() - t);
+	CHECK_EQ(loss.attaches, 0);
+	CHECK_EQ(sp->reg.h->in_use, 32768);
+
+	NOTE("every chain in a circle, every list astray");
+	for (uint32_t i = 0; i < 32768; i++) {
+		sp->reg.segments[i].next_in_key = i + 1;
+		sp->reg.segments[i].first_attach = 1;
+	}
+	for (uint32_t i = 0; i < 200000; i++) {
+		sp->reg.attaches[i].next_in_segment = i + 1;
+		sp->reg.attaches[i].next_in_proc = 1;
+		sp->reg.attaches[i].next_in_addr = i + 1;
+		sp->reg.attaches[i].state += i % 3;
+	}
+	t = now_ms();
+	CHECK(verify(&sp->reg) > 100000);
+	t = now_ms() - t;
+	fprintf(stderr, "hostile: %llu things found in %.1f ms\n",
+		(unsigned long long)said.found, t);
+	CHECK(t < 5000);
+	t = now_ms();
+	CHECK_EQ(rebuild(&loss), 0);
+	t = now_ms() - t;
+	fprintf(stderr, "and rebuilt in %.1f ms\n", t);
+	CHECK(t < 5000);
+}
+
 /* ---------------------------------------------------------- at random */
 
 static uint64_t seed;
@@ -331,14 +442,6 @@ static uint64_t any(uint64_t n)
 {
 	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
 	return (seed >> 20) % n;
-}
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
 /* One word of what is in use, but for the geometry, life words and our own
@@ -384,6 +487,28 @@ static void hit(void)
 	}
 }
 
+/* What populate() made, or back to it. */
+static void keep(bool back)
+{
+	const struct {
+		void *at;
+		size_t size;
+	} parts[] = {
+		{ sp->reg.h, 73728 }, /* up to the process slots */
+		{ &sp->reg.procs[1], 2 * sizeof(*sp->reg.procs) },
+		{ sp->reg.segments, 64 * sizeof(*sp->reg.segments) },
+		{ sp->reg.attaches, 64 * sizeof(*sp->reg.attaches) },
+	};
+	static char kept[200000];
+	char *at = kept;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		memcpy(back ? parts[i].at : at, back ? at : parts[i].at,
+		       parts[i].size);
+		at += parts[i].size;
+	}
+}
+
 CASE("rebuild", random_damage_is_always_repaired)
 {
 	enum { ROUNDS = 20000 };
@@ -391,9 +516,13 @@ CASE("rebuild", random_damage_is_always_repaired)
 	double worst = 0, t;
 
 	populate();
+	keep(false);
 	seed = 1;
 	for (int i = 0; i < ROUNDS; i++) {
 		uint64_t was = seed;
+
+		if (i % 4 == 0)
+			keep(true);
 
 		NOTE("seed %llu", (unsigned long long)was);
 		for (uint64_t n = any(20) ? 1 + any(4) : 1 + any(200); n; n--)
