@@ -268,7 +268,7 @@ static uint32_t detach_find(const struct space *sp, uint64_t addr)
 	uint32_t found = NO_INDEX, link;
 
 	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;
-	     link = r->attaches[link - 1].next_in_proc) {
+	     link = ledger_next(r, link)) {
 		const struct layout_attach *a = &r->attaches[link - 1];
 
 		if (a->addr >= addr && a->addr - addr == a->offset &&
@@ -317,7 +317,7 @@ static int detach_entered(struct space *sp, uint64_t addr)
 	detach_piece(sp, link);
 	for (link = ledger_first(r, space_slot(sp)); link != NO_INDEX;) {
 		const struct layout_attach *a = &r->attaches[link - 1];
-		uint32_t next = a->next_in_proc;
+		uint32_t next = ledger_next(r, link);
 
 		if (a->attach == attach && a->addr >= addr &&
 		    a->addr - addr == a->offset && a->addr + a->length <= end)

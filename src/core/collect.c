@@ -80,7 +80,7 @@ static void tell_dead(struct collect *c)
 {
 	const struct registry *r = &c->sp->reg;
 
-	for (uint32_t i = 0; i < load_relaxed(&r->h->procs.used); i++) {
+	for (uint32_t i = 0; i < procs_used(r); i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 
 		if (p && load_relaxed(&p->attaches) && is_dead(c, i))

@@ -75,8 +75,8 @@ uint32_t pieces_next(const struct space *sp, uint32_t link, uint64_t from,
 
 	/* Our own list changes only under our own 'local'. */
 	link = link == NO_INDEX ? ledger_first(r, space_slot(sp))
-				: r->attaches[link - 1].next_in_proc;
-	for (; link != NO_INDEX; link = r->attaches[link - 1].next_in_proc) {
+				: ledger_next(r, link);
+	for (; link != NO_INDEX; link = ledger_next(r, link)) {
 		const struct layout_attach *a = &r->attaches[link - 1];
 
 		if (a->addr < to && a->addr + a->length > from)

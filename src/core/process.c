@@ -54,12 +54,12 @@ static void copy_records(struct space *sp, uint32_t child)
 					      a->flags, a->attach };
 
 		if (a->flags & PIECE_DONTFORK) {
-			link = a->next_in_proc;
+			link = ledger_next(r, link);
 			continue;
 		}
 		if (ledger_add(r, child, a->segment, &piece, &e) == 0) {
 			undo_commit(r);
-			link = a->next_in_proc;
+			link = ledger_next(r, link);
 			continue;
 		}
 		undo_rollback(r);
@@ -312,15 +312,17 @@ static bool ends_with_us(const struct space *sp, const struct layout_attach *a)
 {
 	const struct registry *r = &sp->reg;
 	const struct layout_segment *s = registry_segment(r, a->segment);
-	uint32_t link;
+	uint32_t link, before = NO_INDEX;
 
 	if (!s || s->state != SEG_LIVE || !(s->mode & SHM_DEST))
 		return false;
 	for (link = s->first_attach; link != NO_INDEX;) {
 		const struct layout_attach *b = registry_attach(r, link - 1);
 
-		if (!b || b->proc != space_slot(sp))
+		if (!b || b->proc != space_slot(sp) ||
+		    b->prev_in_segment != before)
 			return false;
+		before = link;
 		link = b->next_in_segment;
 	}
 	return true;
@@ -344,7 +346,7 @@ static void end_in(struct space *sp)
 		struct layout_attach *a = &r->attaches[link - 1];
 		bool ends;
 
-		link = a->next_in_proc;
+		link = ledger_next(r, link);
 		if (a->segment == last)
 			continue;
 		last = a->segment;

@@ -174,8 +174,8 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 
 	err = space_path(sp, res.index, res.seq, path, sizeof(path));
 	if (err == 0)
-		err = sp->backing->create(path, segment_file_size(size, n.flags),
-					  take != 0);
+		err = sp->backing->create(
+			path, segment_file_size(size, n.flags), take != 0);
 	if (err < 0) {
 		unreserve(sp, &res);
 		return err == -EACCES || err == -EPERM || err == -EROFS

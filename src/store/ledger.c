@@ -178,7 +178,7 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 {
 	struct layout_segment *s = &r->segments[segment];
 	struct layout_proc *p = &r->procs[proc];
-	struct layout_attach *a;
+	struct layout_attach *a, *next;
 	uint32_t index;
 	int ret;
 
@@ -208,14 +208,14 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 		undo_set64(r, &r->h->next_attach, r->h->next_attach + 1);
 	addr_insert(r, index);
 
-	if (s->first_attach != NO_INDEX)
-		undo_set32(r, &r->attaches[s->first_attach - 1].prev_in_segment,
-			   index + 1);
+	next = registry_attach(r, s->first_attach - 1);
+	if (next)
+		undo_set32(r, &next->prev_in_segment, index + 1);
 	undo_set32(r, &s->first_attach, index + 1);
 	undo_set32(r, &s->attaches, s->attaches + 1);
-	if (p->first_attach != NO_INDEX)
-		undo_set32(r, &r->attaches[p->first_attach - 1].prev_in_proc,
-			   index + 1);
+	next = registry_attach(r, p->first_attach - 1);
+	if (next)
+		undo_set32(r, &next->prev_in_proc, index + 1);
 	undo_set32(r, &p->first_attach, index + 1);
 	undo_set32(r, &p->attaches, p->attaches + 1);
 	undo_set32(r, &r->h->nattaches, r->h->nattaches + 1);
@@ -234,30 +234,27 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 	struct layout_attach *a = &r->attaches[index];
 	struct layout_segment *s = &r->segments[a->segment];
 	struct layout_proc *p = &r->procs[a->proc];
+	struct layout_attach *prev, *next;
 
 	undo_guard(r, &s->guard);
 	addr_delete(r, index);
 
-	if (a->prev_in_segment != NO_INDEX)
-		undo_set32(r,
-			   &r->attaches[a->prev_in_segment - 1].next_in_segment,
-			   a->next_in_segment);
-	else
-		undo_set32(r, &s->first_attach, a->next_in_segment);
-	if (a->next_in_segment != NO_INDEX)
-		undo_set32(r,
-			   &r->attaches[a->next_in_segment - 1].prev_in_segment,
-			   a->prev_in_segment);
+	/* A neighbour that there cannot be is none: only a damaged registry
+	 * has one. */
+	prev = registry_attach(r, a->prev_in_segment - 1);
+	next = registry_attach(r, a->next_in_segment - 1);
+	undo_set32(r, prev ? &prev->next_in_segment : &s->first_attach,
+		   a->next_in_segment);
+	if (next)
+		undo_set32(r, &next->prev_in_segment, a->prev_in_segment);
 	undo_set32(r, &s->attaches, s->attaches - 1);
 
-	if (a->prev_in_proc != NO_INDEX)
-		undo_set32(r, &r->attaches[a->prev_in_proc - 1].next_in_proc,
-			   a->next_in_proc);
-	else
-		undo_set32(r, &p->first_attach, a->next_in_proc);
-	if (a->next_in_proc != NO_INDEX)
-		undo_set32(r, &r->attaches[a->next_in_proc - 1].prev_in_proc,
-			   a->prev_in_proc);
+	prev = registry_attach(r, a->prev_in_proc - 1);
+	next = registry_attach(r, a->next_in_proc - 1);
+	undo_set32(r, prev ? &prev->next_in_proc : &p->first_attach,
+		   a->next_in_proc);
+	if (next)
+		undo_set32(r, &next->prev_in_proc, a->prev_in_proc);
 	undo_set32(r, &p->attaches, p->attaches - 1);
 
 	undo_set32(r, &a->state, ATTACH_FREE);
@@ -289,6 +286,15 @@ void ledger_change(struct registry *r, uint32_t index,
 	undo_set32(r, &a->flags, piece->flags);
 }
 
+/* A record that only a damaged registry can have leads nowhere. */
+static bool record_sane(const struct registry *r, uint32_t link, uint32_t proc)
+{
+	const struct layout_attach *a = registry_attach(r, link - 1);
+
+	return a && a->proc == proc && a->state == ATTACH_LIVE &&
+	       registry_segment(r, a->segment);
+}
+
 uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
 {
 	uint32_t link = *ledger_addr_head(r, proc, addr);
@@ -298,8 +304,7 @@ uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
 
 		if (!a)
 			return NO_INDEX;
-		if (a->proc == proc && a->addr == addr &&
-		    a->state == ATTACH_LIVE)
+		if (a->addr == addr && record_sane(r, link, proc))
 			return link;
 		link = a->next_in_addr;
 	}
@@ -308,16 +313,23 @@ uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
 
 uint32_t ledger_first(const struct registry *r, uint32_t proc)
 {
-	return r->procs[proc].first_attach;
+	uint32_t link = r->procs[proc].first_attach;
+
+	return record_sane(r, link, proc) &&
+			       r->attaches[link - 1].prev_in_proc == NO_INDEX
+		       ? link
+		       : NO_INDEX;
 }
 
-/* A record that only a damaged registry can have leads nowhere. */
-static bool record_sane(const struct registry *r, uint32_t link, uint32_t proc)
+uint32_t ledger_next(const struct registry *r, uint32_t link)
 {
-	const struct layout_attach *a = registry_attach(r, link - 1);
+	const struct layout_attach *a = &r->attaches[link - 1];
+	uint32_t next = a->next_in_proc;
 
-	return a && a->proc == proc && a->state == ATTACH_LIVE &&
-	       registry_segment(r, a->segment);
+	return record_sane(r, next, a->proc) &&
+			       r->attaches[next - 1].prev_in_proc == link
+		       ? next
+		       : NO_INDEX;
 }
 
 void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,

@@ -69,8 +69,12 @@ void ledger_change(struct registry *r, uint32_t index,
 /* The record of 'proc' that starts at 'addr' + 1, or 0. */
 uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr);
 
-/* The first record of 'proc' + 1, or 0; step with next_in_proc. */
+/*
+ * The first record of 'proc' + 1, or 0, and the one after 'link'. Only what
+ * points back is followed, so the steps end in a damaged registry too.
+ */
 uint32_t ledger_first(const struct registry *r, uint32_t proc);
+uint32_t ledger_next(const struct registry *r, uint32_t link);
 
 /*
  * Remove everything that the dead process of slot 'slot' had, and free the

@@ -282,6 +282,8 @@ static bool has_slot(const struct registry *r, int pid)
 {
 	uint32_t used = load_acquire(&r->h->procs.used);
 
+	if (used > r->max_procs)
+		used = r->max_procs;
 	for (uint32_t i = 0; i < used; i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 		uint64_t claim = p ? load_acquire(&p->claim) : 0;

@@ -143,6 +143,18 @@ void undo_rollback(struct registry *r)
 	guards_settle(r);
 }
 
+/*
+ * Who gave the lock back has committed. A count in the log that is not 0 all
+ * the same is damage, and must not become an index.
+ */
+static void log_empty(struct registry *r)
+{
+	if (load_relaxed(&r->h->undo_count))
+		store_release(&r->h->undo_count, 0);
+	if (load_relaxed(&r->h->guard_count))
+		store_release(&r->h->guard_count, 0);
+}
+
 /* -------------------------------------------------------------- the lock */
 
 static bool owner_is_dead(struct registry *r, const struct life_self *self,
@@ -180,6 +192,7 @@ static bool take(struct registry *r, const struct life_self *self, uint32_t me,
 			seen = 0;
 			if (swap_if(word, &seen, mine)) {
 				step("lock: taken");
+				log_empty(r);
 				return true;
 			}
 			cpu_relax();

@@ -14,6 +14,14 @@
 
 #include "base/step.h"
 
+uint32_t procs_used(const struct registry *r)
+{
+	uint32_t used = load_acquire(&r->h->procs.used);
+	uint32_t ready = registry_ready(r, &r->h->procs, r->max_procs);
+
+	return used < ready ? used : ready;
+}
+
 /* Take any free slot. */
 static int slot_take(struct registry *r, uint32_t state, int pid,
 		     uint32_t *ret_slot)
@@ -210,7 +218,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
 		   uint32_t *ret_slot, uint64_t *ret_claim)
 {
-	uint32_t used = load_acquire(&r->h->procs.used);
+	uint32_t used = procs_used(r);
 
 	for (uint32_t i = from; i < used && i - from < count; i++) {
 		if (procs_is_suspect(r, i, ret_claim)) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -537,4 +538,45 @@ CASE("rebuild", random_damage_is_always_repaired)
 		worst = t > worst ? t : worst;
 	}
 	fprintf(stderr, "the slowest took %.1f ms\n", worst);
+}
+
+/* ushm(7): a damaged registry leads to wrong answers, but to nothing worse. */
+CASE("rebuild", damage_hurts_no_program)
+{
+	enum { ROUNDS = 3000 };
+	ushm_space *space;
+	struct ushm_segment seg;
+	void *p[3];
+	int id;
+
+	populate();
+	space = (ushm_space *)sp;
+	keep(false);
+	seed = 7;
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t was = seed;
+		uint32_t cursor = 0;
+
+		NOTE("seed %llu", (unsigned long long)was);
+		keep(true);
+		for (uint64_t n = 1 + any(6); n; n--)
+			hit();
+		for (int n = 0; n < 3; n++)
+			if (ushm_attach(space, ids[any(SEGMENTS)], NULL, 0,
+					&p[n]) < 0)
+				p[n] = NULL;
+		for (int n = 0; n < SEGMENTS; n++)
+			(void)ushm_get(space, KEY + n, 0, 0, &id);
+		while (ushm_next(space, &cursor, &seg) > 0)
+			;
+		cursor = 0;
+		while (ushm_next_attachment(space, -1, &cursor,
+					    &(struct ushm_attachment){ 0 }) > 0)
+			;
+		for (int n = 0; n < 3; n++)
+			if (p[n] && ushm_detach(space, p[n]) < 0)
+				munmap(p[n], 1 << 16);
+		if (ushm_get(space, IPC_PRIVATE, 4096, 0600, &id) == 0)
+			(void)ushm_remove(space, id);
+	}
 }
