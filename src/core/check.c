@@ -155,18 +155,58 @@ static int check_directory(struct check *c, struct text *why)
 
 /* ---------------------------------------------------------- the registry */
 
+/* Who has files of this directory mapped, also such that are deleted. */
 struct search {
-	struct registry probe; /* name and inode only */
+	char registry[PATH_ROOM], segments[PATH_ROOM];
 	struct users users;
 };
+
+static int search_line(void *arg, const char *line, const char *end)
+{
+	const struct search *s = arg;
+	size_t n = (size_t)(end - line);
+
+	return memmem(line, n, s->registry, strlen(s->registry)) ||
+	       memmem(line, n, s->segments, strlen(s->segments));
+}
 
 static int search_process(void *arg, int pid)
 {
 	struct search *s = arg;
 
-	if (pid != sys_getpid() && life_maps_registry(&s->probe, pid, 0) == 1)
+	if (pid != sys_getpid() && procfs_each_map(pid, 0, search_line, s) == 1)
 		users_add(&s->users, pid);
 	return 0;
+}
+
+static void search_name(char *buf, const char *dir, const char *name,
+			uint32_t uid, const char *end)
+{
+	struct text t;
+
+	text_init(&t, buf, PATH_ROOM);
+	text_str(&t, dir);
+	text_str(&t, name);
+	text_uint(&t, uid, 10, 0, ' ');
+	text_str(&t, end);
+}
+
+static int search_users(const struct check *c, struct search *s)
+{
+	char link[64], dir[PATH_ROOM];
+	struct text t;
+	long n;
+
+	text_init(&t, link, sizeof(link));
+	text_str(&t, "/proc/self/fd/");
+	text_uint(&t, (uint64_t)c->dir, 10, 0, ' ');
+	n = sys_readlink(link, dir, sizeof(dir) - 64);
+	if (n < 0)
+		return (int)n;
+	dir[n] = '\0';
+	search_name(s->registry, dir, "/registry.", c->uid, "");
+	search_name(s->segments, dir, "/seg.", c->uid, ".");
+	return procfs_each(0, search_process, s);
 }
 
 struct census {
@@ -188,14 +228,10 @@ static int count_segment(void *arg, int dir, const struct file *f)
 static int start_over(struct check *c, struct text *t)
 {
 	struct search s = { 0 };
-	struct sys_stat st;
-	int r;
+	int r = search_users(c, &s);
 
-	registry_name(c->uid, s.probe.name, sizeof(s.probe.name));
-	if (sys_stat(c->dir, s.probe.name, AT_SYMLINK_NOFOLLOW, &st) == 0) {
-		s.probe.ino = st.ino;
-		(void)procfs_each(0, search_process, &s);
-	}
+	if (r < 0)
+		return r;
 	if (s.users.n) {
 		text_str(t, "; ");
 		users_put(&s.users, t);

@@ -226,7 +226,8 @@ static int map_is_registry(void *arg, const char *line, const char *end)
 	       memmem(line, length, m->r->name, strlen(m->r->name));
 }
 
-int life_maps_registry(const struct registry *r, int pid, int tid)
+/* Does the thread map this registry? 1 yes, 0 no, or an error. */
+static int maps_registry(const struct registry *r, int pid, int tid)
 {
 	struct map_search m = { .r = r };
 	struct text t;
@@ -268,7 +269,7 @@ static bool process_gone(const struct registry *reg,
 	/* A thread that locked the word is gone, or it called execve(). */
 	if (pid == self->pid)
 		return image && image != self->image;
-	return life_maps_registry(reg, pid, live.tid) == 0;
+	return maps_registry(reg, pid, live.tid) == 0;
 }
 
 struct child_search {
@@ -316,7 +317,7 @@ static int may_be_child(void *arg, int pid)
 		return 0;
 	if (has_slot(s->r, pid))
 		return 0;
-	maps = life_maps_registry(s->r, pid, 0);
+	maps = maps_registry(s->r, pid, 0);
 	if (maps < 0)
 		maps = maps != -ENOENT && maps != -ESRCH &&
 		       (s->parent || task.start_time < s->since + PROCFS_TICKS);

@@ -57,10 +57,4 @@ static inline bool life_marked(const struct layout_proc *p)
 bool life_is_dead(const struct registry *r, const struct life_self *self,
 		  uint32_t slot, uint64_t claim);
 
-/*
- * Does the thread (0: the process itself) map the file that is 'name' and
- * 'ino' of 'r'? 1 yes, 0 no, or -errno.
- */
-int life_maps_registry(const struct registry *r, int pid, int tid);
-
 #endif

@@ -3,6 +3,7 @@
  * `ushm fsck`: says what is wrong with a namespace, and repairs it when told
  * to. The exit status is that of e2fsck(8).
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -115,6 +116,8 @@ static int check(struct fsck *fsck)
 	r = ushm_check(fsck->dir, fsck->flags, on_finding, fsck, &problem);
 	if (r < 0) {
 		message_error("%s", problem.text);
+		if (r == -EACCES)
+			message_hint("only its owner can check it");
 		r = FSCK_OPERATIONAL;
 	} else if (!fsck->tb) {
 		conclude(fsck, r);

@@ -280,6 +280,11 @@ truncated_and_missing_registries_are_told()
 	finds 4 'is a truncated registry'
 	rm $registry
 	finds 4 'there is no registry, but files of 3 segments'
+	fresh
+	hold
+	rm $registry
+	finds 4 "1 process uses it" --repair --start-over
+	let_go
 	finds 3 'damaged' --repair --start-over
 	finds 8 'there is no namespace' --repair
 }
