@@ -13,47 +13,33 @@
  * Crash: each repair is one change, or a rebuild (store/rebuild.h). The next
  * check goes on.
  */
-#include "core/check.h"
+#include "core/check_parts.h"
 
 #include <string.h>
-#include <sys/shm.h>
 
 #include "base/procfs.h"
 #include "core/files.h"
-#include "core/segment.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 
 #define TEXT_ROOM 500
 
-struct check {
-	unsigned flags;
-	finding_report *report;
-	void *arg;
-	int status;
-	const char *path;
-	int dir;
-	uint32_t uid;
-	struct space *sp;
-};
-
 /* --------------------------------------------------------------- telling */
 
-static bool repairs(const struct check *c)
+bool check_repairs(const struct check *c)
 {
 	return c->flags & CHECK_REPAIR;
 }
 
-/* What has become of a thing whose repair, if there was one, gave 'r'. */
-static enum fate fate_of(const struct check *c, int r)
+enum fate check_fate(const struct check *c, int r)
 {
-	if (!repairs(c))
+	if (!check_repairs(c))
 		return FATE_FOUND;
 	return r < 0 ? FATE_LEFT : FATE_CORRECTED;
 }
 
-static void tell(struct check *c, enum fate fate, const char *code,
-		 const char *text, const char *remedy)
+void check_tell(struct check *c, enum fate fate, const char *code,
+		const char *text, const char *remedy)
 {
 	struct finding f = { code, text, remedy, fate, 0 };
 
@@ -71,10 +57,9 @@ static void put_name(struct text *t, const char *name)
 		text_bytes(t, (unsigned char)*name < ' ' ? "?" : name, 1);
 }
 
-/* The same with a text of parts: a name, or NULL, and words (text_words()). */
-static void tell_words(struct check *c, enum fate fate, const char *code,
-		       const char *name, const char *words, const char *remedy,
-		       uint64_t a, uint64_t b)
+void check_tell_words(struct check *c, enum fate fate, const char *code,
+		      const char *name, const char *words, const char *remedy,
+		      uint64_t a, uint64_t b)
 {
 	char buf[TEXT_ROOM];
 	struct text t;
@@ -85,7 +70,7 @@ static void tell_words(struct check *c, enum fate fate, const char *code,
 		text_str(&t, " ");
 	}
 	text_words(&t, words, (const uint64_t[]){ a, b });
-	tell(c, fate, code, buf, remedy);
+	check_tell(c, fate, code, buf, remedy);
 }
 
 /* "3 processes use it: 12, 13, 14" */
@@ -114,7 +99,7 @@ static void users_put(const struct users *u, struct text *t)
 
 /* --------------------------------------------------------- the directory */
 
-static int change_mode(struct check *c, const char *name, uint32_t mode)
+int check_change_mode(struct check *c, const char *name, uint32_t mode)
 {
 	return (int)SYS3(SYS_fchmodat, c->dir, name, mode);
 }
@@ -144,12 +129,14 @@ static int check_directory(struct check *c, struct text *why)
 	}
 	if (!(st.mode & 022))
 		return 0;
-	fate = fate_of(c,
-		       repairs(c) ? (int)SYS3(SYS_fchmod, c->dir, 0700, 0) : 0);
-	tell_words(c, fate, "mode", NULL,
-		   "the directory may be written by group or others, so no "
-		   "program uses it",
-		   "makes it the owner's alone", 0, 0);
+	fate = check_fate(c, check_repairs(c)
+				     ? (int)SYS3(SYS_fchmod, c->dir, 0700, 0)
+				     : 0);
+	check_tell_words(
+		c, fate, "mode", NULL,
+		"the directory may be written by group or others, so no "
+		"program uses it",
+		"makes it the owner's alone", 0, 0);
 	return fate != FATE_CORRECTED;
 }
 
@@ -252,7 +239,7 @@ static void tell_refused(struct check *c, int error, const char *text)
 {
 	const char *remedy = "cannot restore it; with --start-over, and when "
 			     "no program uses it, it is moved aside";
-	enum fate fate = repairs(c) ? FATE_LEFT : FATE_FOUND;
+	enum fate fate = check_repairs(c) ? FATE_LEFT : FATE_FOUND;
 	char buf[TEXT_ROOM];
 	struct text t;
 
@@ -260,14 +247,14 @@ static void tell_refused(struct check *c, int error, const char *text)
 	text_str(&t, text);
 	if (error == -ESTALE)
 		remedy = "leaves it alone: end the programs of that system";
-	else if (repairs(c) && c->flags & CHECK_START_OVER &&
+	else if (check_repairs(c) && c->flags & CHECK_START_OVER &&
 		 start_over(c, &t) == 0) {
 		fate = FATE_CORRECTED;
 		c->status |= CHECK_RESTART;
 		remedy = "begins anew: the next program finds an empty "
 			 "namespace";
 	}
-	tell(c, fate, "registry", buf, remedy);
+	check_tell(c, fate, "registry", buf, remedy);
 }
 
 static int check_registry_mode(struct check *c)
@@ -279,13 +266,17 @@ static int check_registry_mode(struct check *c)
 	if (sys_stat(c->dir, name, AT_SYMLINK_NOFOLLOW, &st) < 0 ||
 	    !S_ISREG(st.mode) || st.uid != c->uid || !(st.mode & 077))
 		return 0;
-	tell_words(c, fate_of(c, repairs(c) ? change_mode(c, name, 0600) : 0),
-		   "mode", name,
-		   st.mode & 022 ? "may be written by group or others, so no "
-				   "program uses it"
-				 : "may be read by group or others",
-		   "makes it the owner's alone", 0, 0);
-	return !repairs(c) && st.mode & 022;
+	check_tell_words(
+		c,
+		check_fate(c, check_repairs(c)
+				      ? check_change_mode(c, name, 0600)
+				      : 0),
+		"mode", name,
+		st.mode & 022 ? "may be written by group or others, so no "
+				"program uses it"
+			      : "may be read by group or others",
+		"makes it the owner's alone", 0, 0);
+	return !check_repairs(c) && st.mode & 022;
 }
 
 static int check_no_registry(struct check *c, struct text *why)
@@ -319,21 +310,23 @@ static int check_registry(struct check *c, struct text *why)
 		return 1;
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "the registry ");
-	r = registry_inspect(c->dir, c->uid, repairs(c), &t);
+	r = registry_inspect(c->dir, c->uid, check_repairs(c), &t);
 	switch (r) {
 	case REGISTRY_GOOD:
 		return 0;
 	case REGISTRY_OLD:
-		tell_words(c, FATE_NOTED, "reboot", NULL,
-			   "the namespace is of before the last reboot, which "
-			   "no segment outlives: whoever opens it next, or "
-			   "'ushm gc', removes what is left",
-			   NULL, 0, 0);
+		check_tell_words(
+			c, FATE_NOTED, "reboot", NULL,
+			"the namespace is of before the last reboot, which "
+			"no segment outlives: whoever opens it next, or "
+			"'ushm gc', removes what is left",
+			NULL, 0, 0);
 		return 1;
 	case REGISTRY_MENDABLE:
-		tell(c, fate_of(c, 0), "header", buf,
-		     "restores its header: what is left of it leaves no doubt");
-		return !repairs(c);
+		check_tell(
+			c, check_fate(c, 0), "header", buf,
+			"restores its header: what is left of it leaves no doubt");
+		return !check_repairs(c);
 	case -ENOENT:
 		return check_no_registry(c, why);
 	case -EPROTO:
@@ -398,17 +391,18 @@ static void tell_loss(struct check *c, const struct rebuild_loss *loss)
 	if (loss->attaches || loss->keys)
 		c->status |= CHECK_RESTART;
 	if (loss->attaches)
-		tell_words(
+		check_tell_words(
 			c, FATE_NOTED, "lost", NULL,
 			"% attachments could not be told to which segment "
 			"or process they belong: restart the programs that "
 			"use the namespace, nattch may be too low until then",
 			NULL, loss->attaches, 0);
 	if (loss->keys)
-		tell_words(c, FATE_NOTED, "lost", NULL,
-			   "% segments had the key of another and have none "
-			   "now: restart the programs that made them",
-			   NULL, loss->keys, 0);
+		check_tell_words(
+			c, FATE_NOTED, "lost", NULL,
+			"% segments had the key of another and have none "
+			"now: restart the programs that made them",
+			NULL, loss->keys, 0);
 }
 
 /* Returns whether the records can be relied on, or -errno. */
@@ -433,22 +427,23 @@ static int check_records(struct check *c, struct text *why)
 	}
 	kept.n = 0;
 	found = verify_registry(&sp->reg, keep, &kept);
-	if (found && repairs(c))
+	if (found && check_repairs(c))
 		r = rebuild(sp, &loss);
-	if (found && !(repairs(c) && r == 0))
+	if (found && !(check_repairs(c) && r == 0))
 		lock_release(&sp->reg); /* no more than that */
 	else
 		space_unlock(sp);
 	space_leave(sp, &e);
 
 	for (unsigned i = 0; i < kept.n; i++)
-		tell(c, fate_of(c, r), kept.f[i].code, kept.f[i].text,
-		     kept.f[i].remedy);
+		check_tell(c, check_fate(c, r), kept.f[i].code, kept.f[i].text,
+			   kept.f[i].remedy);
 	if (found > kept.n)
-		tell_words(c, fate_of(c, r), "more", NULL,
-			   "and % more like these", NULL, found - kept.n, 0);
+		check_tell_words(c, check_fate(c, r), "more", NULL,
+				 "and % more like these", NULL, found - kept.n,
+				 0);
 	tell_loss(c, &loss);
-	return !found || (repairs(c) && r == 0);
+	return !found || (check_repairs(c) && r == 0);
 }
 
 /* ---------------------------------------------------------- the processes */
@@ -476,7 +471,7 @@ static void note_users(struct check *c)
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "the namespace is in use; ");
 	users_put(&users, &t);
-	tell(c, FATE_NOTED, "in-use", buf, NULL);
+	check_tell(c, FATE_NOTED, "in-use", buf, NULL);
 }
 
 /*
@@ -498,261 +493,15 @@ static void check_lives(struct check *c)
 			continue;
 		word = (uint32_t *)p->life +
 		       (load_relaxed(&p->life_word) & LIFE_WHICH);
-		if (repairs(c) && load_acquire(&p->claim) == claim)
+		if (check_repairs(c) && load_acquire(&p->claim) == claim)
 			(void)fetch_or(word, (uint32_t)FUTEX_OWNER_DIED);
-		tell_words(c, fate_of(c, 0), "process-life", NULL,
-			   "process % is gone, but counts as alive with % "
-			   "attachments",
-			   "marks it as dead; the next call sweeps it",
-			   (uint32_t)claim_pid(claim), p->attaches);
+		check_tell_words(
+			c, check_fate(c, 0), "process-life", NULL,
+			"process % is gone, but counts as alive with % "
+			"attachments",
+			"marks it as dead; the next call sweeps it",
+			(uint32_t)claim_pid(claim), p->attaches);
 	}
-}
-
-/* -------------------------------------------------------------- the files */
-
-static bool segment_stat_file(const struct check *c, uint32_t index,
-			      uint32_t seq, struct sys_stat *ret)
-{
-	char path[PATH_ROOM];
-
-	return space_path(c->sp, index, seq, path, sizeof(path)) == 0 &&
-	       sys_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, ret) == 0 &&
-	       S_ISREG(ret->mode);
-}
-
-/* Under the lock, as every change of a segment, and one store: the registry
- * is not yet known to be right, so nothing else is done with it. */
-static void set_segment(struct check *c, struct layout_segment *s, uint32_t seq,
-			uint64_t size)
-{
-	struct space *sp = c->sp;
-	struct space_entry e;
-
-	if (space_enter_quietly(sp, &e) < 0)
-		return;
-	if (lock_try(&sp->reg, &sp->self, space_slot(sp), SPACE_PATIENCE_NS)) {
-		store_release(&s->seq, seq);
-		store_release(&s->size, size);
-		lock_release(&sp->reg);
-	}
-	space_leave(sp, &e);
-}
-
-/*
- * What the names and lengths of files know better than the records: looked at
- * before these are rebuilt. A segment whose file is there under another
- * sequence has lost its own; one whose number of pages is that of its file has
- * lost its size.
- */
-static int compare_file(void *arg, int dir, const struct file *f)
-{
-	struct check *c = arg;
-	struct registry *r = &c->sp->reg;
-	uint32_t index = registry_index(r, (int)f->number);
-	uint32_t seq = registry_seq(r, (int)f->number), was;
-	struct layout_segment *s = registry_segment(r, index);
-	struct sys_stat st, other;
-
-	if (f->kind != FILE_SEGMENT || !s ||
-	    load_acquire(&s->state) != SEG_LIVE)
-		return 0;
-	if (sys_stat(dir, f->name, AT_SYMLINK_NOFOLLOW, &st) < 0 ||
-	    !S_ISREG(st.mode))
-		return 0;
-	was = load_relaxed(&s->seq);
-	if (was != seq && s->pages == st.size >> 12 && !(s->mode & SHM_DEST) &&
-	    !segment_stat_file(c, index, was, &other)) {
-		tell_words(c, fate_of(c, 0), "segment-seq", f->name,
-			   "has the memory of the segment of index %, whose "
-			   "sequence is said to be %",
-			   "sets the sequence by the file's name", index, was);
-		if (repairs(c))
-			set_segment(c, s, seq, s->size);
-	} else if (was == seq && s->pages == st.size >> 12 &&
-		   s->pages != verify_pages(s->size) && st.size) {
-		tell_words(c, fate_of(c, 0), "segment-size", f->name,
-			   "has % bytes, but its segment is said to have %",
-			   "sets the size by the file's length", st.size,
-			   s->size);
-		if (repairs(c))
-			set_segment(c, s, seq, st.size);
-	}
-	return 0;
-}
-
-/* Looked at again, locked: is it the same segment still, and not removed? */
-static struct layout_segment *find_again(struct check *c, uint32_t index,
-					 uint32_t seq)
-{
-	struct layout_segment *s = registry_segment(&c->sp->reg, index);
-
-	return s && s->state == SEG_LIVE && s->seq == seq &&
-			       !(s->mode & SHM_DEST)
-		       ? s
-		       : NULL;
-}
-
-/* Its memory is only where it is attached, and goes with the last of these. */
-static int remove_fileless(struct check *c, uint32_t index, uint32_t seq)
-{
-	struct space *sp = c->sp;
-	struct layout_segment *s;
-	struct space_entry e;
-	int r = space_enter(sp, &e);
-
-	if (r < 0)
-		return r;
-	space_lock(sp);
-	s = find_again(c, index, seq);
-	if (s && s->attaches) {
-		segments_forget_key(&sp->reg, index);
-		undo_set32(&sp->reg, &s->mode, s->mode | SHM_DEST);
-		c->status |= CHECK_RESTART;
-	} else if (s) {
-		segments_doom(&sp->reg, index, space_slot(sp));
-	}
-	undo_commit(&sp->reg);
-	space_unlock(sp);
-	space_leave(sp, &e);
-	return 0;
-}
-
-static void check_missing(struct check *c, uint32_t index,
-			  const struct layout_segment *s)
-{
-	uint64_t id = (uint64_t)registry_id(&c->sp->reg, index, s->seq);
-	struct sys_stat st;
-
-	/* It may have been removed meanwhile, file first (core/process.c). */
-	if (!find_again(c, index, s->seq) ||
-	    segment_stat_file(c, index, s->seq, &st))
-		return;
-	tell_words(
-		c,
-		fate_of(c, repairs(c) ? remove_fileless(c, index, s->seq) : 0),
-		"file-missing", NULL,
-		s->attaches
-			? "segment % has no file: its memory is only in the "
-			  "processes that have it attached (% times)"
-			: "segment % has no file: its memory is lost",
-		s->attaches ? "takes its key; it counts until the last of "
-			      "them has let go: restart them"
-			    : "removes it",
-		id, s->attaches);
-}
-
-static int lengthen(const char *path, uint64_t size)
-{
-	int fd = sys_openat(AT_FDCWD, path,
-			    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = sys_ftruncate(fd, size);
-	(void)sys_close(fd);
-	return r;
-}
-
-static void check_segment_file(struct check *c, uint32_t index,
-			       const struct layout_segment *s)
-{
-	uint64_t size = segment_file_size(s->size, s->flags);
-	char path[PATH_ROOM];
-	const char *name;
-	struct sys_stat st;
-	int r = 0;
-
-	if (space_path(c->sp, index, s->seq, path, sizeof(path)) < 0)
-		return;
-	if (!segment_stat_file(c, index, s->seq, &st)) {
-		check_missing(c, index, s);
-		return;
-	}
-	name = strrchr(path, '/') + 1;
-	if (st.size < size) {
-		if (repairs(c))
-			r = lengthen(path, size);
-		if (repairs(c) && r == 0 && s->attaches)
-			c->status |= CHECK_RESTART;
-		tell_words(
-			c, fate_of(c, r), "file-short", name,
-			"has % bytes, but its segment has %: what was behind "
-			"is lost, and touching it kills a program",
-			"makes it as long as it was, with zeros", st.size,
-			s->size);
-	}
-	if (st.mode & 077)
-		tell_words(
-			c,
-			fate_of(c, repairs(c) ? change_mode(c, name, 0600) : 0),
-			"mode", name, "may be used by group or others",
-			"makes it the owner's alone", 0, 0);
-}
-
-static void check_segment_files(struct check *c)
-{
-	const struct registry *r = &c->sp->reg;
-	struct layout_segment s;
-	uint32_t index = 0;
-
-	while ((index = segments_next(r, index)) != UINT32_MAX) {
-		if (segments_read(r, index, &s) == 0 && s.state == SEG_LIVE &&
-		    !(s.mode & SHM_DEST))
-			check_segment_file(c, index, &s);
-		index++;
-	}
-}
-
-static int check_file(void *arg, int dir, const struct file *f)
-{
-	struct check *c = arg;
-	uint64_t bytes = files_bytes(dir, f->name);
-	int r = 0;
-
-	switch (f->kind) {
-	case FILE_SEGMENT:
-		if (!files_orphaned(c->sp, f->number))
-			break;
-		if (repairs(c))
-			r = files_remove_orphan(c->sp, dir, f);
-		if (r != -EAGAIN && r != -ENOENT)
-			tell_words(c, fate_of(c, r), "orphan", f->name,
-				   "belongs to no segment (% bytes)",
-				   "removes it", bytes, 0);
-		break;
-	case FILE_GONE:
-		if (repairs(c))
-			r = sys_unlinkat(dir, f->name, 0);
-		tell_words(c, fate_of(c, r), "orphan", f->name,
-			   "was left by a cleaning (% bytes)", "removes it",
-			   bytes, 0);
-		break;
-	case FILE_NEW:
-		if (!files_abandoned(dir, f))
-			break;
-		if (repairs(c))
-			r = sys_unlinkat(dir, f->name, 0);
-		tell_words(c, fate_of(c, r), "unfinished-registry", f->name,
-			   "was left by a process that was killed (% bytes)",
-			   "removes it", bytes, 0);
-		break;
-	case FILE_ASIDE:
-		tell_words(c, FATE_NOTED, "aside", f->name,
-			   "is what was set aside as damaged; remove it when "
-			   "you do not need it",
-			   NULL, 0, 0);
-		break;
-	case FILE_OTHER:
-		tell_words(c, FATE_NOTED, "stranger", f->name,
-			   "is none of ushm's files; it is left alone", NULL, 0,
-			   0);
-		break;
-	case FILE_REGISTRY:
-	case FILE_PRIVATE:
-		break;
-	}
-	return 0;
 }
 
 /* ---------------------------------------------------------------- in order */
@@ -763,25 +512,24 @@ static int check_opened(struct check *c, struct text *why)
 	int r;
 
 	note_users(c);
-	r = files_each(c->dir, c->uid, compare_file, c);
+	r = check_files_first(c);
 	if (r >= 0)
 		r = check_records(c, why);
 	if (r < 0)
 		return r;
 	if (r == 0) {
-		tell_words(c, FATE_NOTED, "files", NULL,
-			   "processes and files were not looked at: the "
-			   "registry must be right first",
-			   NULL, 0, 0);
+		check_tell_words(c, FATE_NOTED, "files", NULL,
+				 "processes and files were not looked at: the "
+				 "registry must be right first",
+				 NULL, 0, 0);
 		return 0;
 	}
 	check_lives(c);
-	if (repairs(c) && space_enter(c->sp, &e) == 0) {
+	if (check_repairs(c) && space_enter(c->sp, &e) == 0) {
 		space_sweep(c->sp);
 		space_leave(c->sp, &e);
 	}
-	check_segment_files(c);
-	return files_each(c->dir, c->uid, check_file, c);
+	return check_files(c);
 }
 
 int check_namespace(const char *path, unsigned flags, finding_report *report,

@@ -108,8 +108,8 @@ static void mend_claim(struct layout_proc *p)
 }
 
 /*
- * Only a segment has no owner, and has a key, attachments or a bit without
- * one. What is taken for a segment by mistake has no file.
+ * What is on the way has an owner. What has none, but attachments, a key or a
+ * bit, is a segment; one that is taken for it by mistake has no file.
  */
 static void mend_state(const struct registry *r, uint32_t i)
 {
@@ -120,24 +120,14 @@ static void mend_state(const struct registry *r, uint32_t i)
 
 	if (s->state == SEG_LIVE)
 		return;
-	if (!verify_size_good(s->size) && s->state > SEG_DOOMED) {
-		s->state = SEG_FREE;
-		return;
+	if (attached || ((s->state == SEG_FREE || !s->owner) &&
+			 verify_size_good(s->size) && (bit || s->key))) {
+		if (s->state == SEG_FREE && !s->key)
+			s->first_key = IPC_PRIVATE; /* of the one before it */
+		s->state = SEG_LIVE;
+	} else if (s->state > SEG_DOOMED) {
+		s->state = s->owner ? SEG_DOOMED : SEG_FREE;
 	}
-	if (!attached && s->owner && s->state != SEG_FREE) {
-		if (s->state > SEG_DOOMED)
-			s->state = SEG_DOOMED;
-		return;
-	}
-	if (!attached && s->state == SEG_FREE && !(bit && s->size) && !s->key)
-		return;
-	if (!bit && !attached && s->state > SEG_DOOMED) {
-		s->state = SEG_FREE;
-		return;
-	}
-	if (s->state == SEG_FREE && !s->key)
-		s->first_key = IPC_PRIVATE; /* that of the one before it */
-	s->state = SEG_LIVE;
 }
 
 /* The two kinds of lists that a record is in. */
