@@ -213,6 +213,74 @@ USHM_API int ushm_limit_set(ushm_space *space, enum ushm_limit which,
  */
 USHM_API int ushm_write_proc(ushm_space *space, int fd);
 
+/* ---------------------------------------------------------------- upkeep */
+
+/* What became of a thing that ushm_check() or ushm_collect() came upon. */
+enum ushm_fate {
+	USHM_NOTED, /* worth knowing; nothing is wrong */
+	USHM_FOUND, /* nothing was done about it, as asked */
+	USHM_CORRECTED, /* repaired, or removed */
+	USHM_LEFT, /* it could not be done */
+};
+
+struct ushm_finding {
+	const char *code; /* a stable short name, for programs */
+	const char *text; /* what it is, in a sentence for a person */
+	const char *remedy; /* what a repair does, or NULL */
+	enum ushm_fate fate;
+	uint32_t reserved;
+	uint64_t bytes; /* of memory that its removal frees */
+};
+
+/* Called for each; the finding and its texts are gone when it returns. */
+typedef void ushm_report(void *arg, const struct ushm_finding *finding);
+
+/* Flags of ushm_check(). */
+#define USHM_REPAIR 0x1
+#define USHM_START_OVER 0x2 /* with USHM_REPAIR; see ushm_check() */
+
+/* What ushm_check() returns, added up. */
+#define USHM_CHECK_CORRECTED 1 /* something was wrong, and is not now */
+#define USHM_CHECK_RESTART 2 /* programs lost something by the repair */
+#define USHM_CHECK_LEFT 4 /* something is wrong still */
+
+/*
+ * Check the namespace in 'dir' (NULL: the default one), also one that
+ * ushm_open() refuses: directory, registry, files. It may be in use. Other
+ * programs wait while the registry is looked at: some milliseconds.
+ *
+ * With USHM_REPAIR, what is wrong is corrected. An attachment of a living
+ * process that is known stays counted. With USHM_START_OVER as well, a
+ * registry that cannot be repaired, and that no process here has mapped, is
+ * moved into a directory "damaged.<uid>.<n>" with the files of all segments.
+ *
+ * Returns 0 when nothing is wrong, a sum of USHM_CHECK_..., or a negative errno
+ * with *ret_problem (which may be NULL) when it could not be checked:
+ *   -ENOENT  there is no namespace
+ *   -EACCES  the directory belongs to another user
+ *   -EBUSY   a living process has held the lock for ten seconds
+ *   -ENOMEM  no memory, or no room for another process in the registry
+ *   or what open(2) and mmap(2) returned.
+ */
+USHM_API int ushm_check(const char *dir, unsigned flags, ushm_report *report,
+			void *arg, struct ushm_problem *ret_problem);
+
+/* Flags of ushm_collect(). */
+#define USHM_DRY_RUN 0x1
+
+/*
+ * Remove from the namespace in 'dir' (NULL: the default one) what nobody can
+ * use any more: what processes that died have left, files that belong to no
+ * segment, what is of before a reboot. With USHM_DRY_RUN it is only reported.
+ * A segment that can be found by its id stays, whether attached or not.
+ *
+ * Returns how many things could not be removed, or a negative errno:
+ *   -EPROTO  the registry is damaged; see ushm_check()
+ *   or one of those of ushm_check().
+ */
+USHM_API int ushm_collect(const char *dir, unsigned flags, ushm_report *report,
+			  void *arg, struct ushm_problem *ret_problem);
+
 /* -------------------------------------------------------------- drop-ins */
 
 /* As shmget(2), shmat(2), shmdt(2), shmctl(2) on the default namespace. */

@@ -115,6 +115,7 @@ static inline int sys_fallocate(int fd, int mode, uint64_t from, uint64_t size)
 struct sys_stat {
 	uint64_t dev, ino, size, blocks; /* blocks of 512 bytes */
 	uint32_t mode, uid, gid, nlink;
+	int64_t mtime; /* seconds of the Epoch */
 };
 
 /* 'flags': AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH */
@@ -141,6 +142,7 @@ static inline int sys_stat(int dir, const char *path, int flags,
 		.uid = st.st_uid,
 		.gid = st.st_gid,
 		.nlink = (uint32_t)st.st_nlink,
+		.mtime = st.st_mtime,
 	};
 	return 0;
 }

@@ -66,6 +66,20 @@ void text_int(struct text *t, int64_t value, int width)
 	text_str(t, number);
 }
 
+void text_words(struct text *t, const char *words, const uint64_t *numbers)
+{
+	for (; *words; words++) {
+		if (*words == '%') {
+			text_uint(t, *numbers++, 10, 0, ' ');
+		} else if (*words == '#') {
+			text_str(t, "0x");
+			text_uint(t, *numbers++, 16, 0, ' ');
+		} else {
+			text_bytes(t, words, 1);
+		}
+	}
+}
+
 bool text_parse(const char **s, const char *end, unsigned base,
 		uint64_t *ret_value)
 {

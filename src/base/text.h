@@ -28,6 +28,10 @@ void text_uint(struct text *t, uint64_t value, unsigned base, int width,
 	       char pad);
 void text_int(struct text *t, int64_t value, int width);
 
+/* 'words', with each % as the next of the numbers and # as the same in
+ * hexadecimal. */
+void text_words(struct text *t, const char *words, const uint64_t *numbers);
+
 /*
  * Parse an unsigned number at *s, at most 'end'; false if there is none, or
  * one of more than 64 bits.

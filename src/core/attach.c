@@ -117,6 +117,8 @@ static int map_segment(struct space *sp, uint32_t index,
 		}
 		/* The program has unmapped it, or this Linux is an emulation
 		 * that cannot duplicate a mapping: it is a short cut only. */
+		if ((intptr_t)p == -EFAULT)
+			h->page = NULL;
 		sp->no_handles |= (intptr_t)p == -EINVAL;
 		handle_drop(h);
 		h = NULL;

@@ -81,6 +81,12 @@ static bool creator_lives(const struct layout_segment *s)
 	return r < 0 || (!task.exiting && task.start_time <= s->created);
 }
 
+bool limits_orphaned(const struct space *sp, const struct layout_segment *s)
+{
+	return limits_forced(sp) && s->state == SEG_LIVE &&
+	       segments_unattached(s) && !creator_lives(s);
+}
+
 static void doom_unattached(struct space *sp, uint32_t index, uint32_t seq)
 {
 	struct layout_segment *s = &sp->reg.segments[index];
@@ -102,8 +108,7 @@ void limits_sweep_orphans(struct space *sp)
 
 	while ((index = segments_next(&sp->reg, index)) != UINT32_MAX) {
 		if (segments_read(&sp->reg, index, &s) == 0 &&
-		    s.state == SEG_LIVE && segments_unattached(&s) &&
-		    !creator_lives(&s))
+		    limits_orphaned(sp, &s))
 			doom_unattached(sp, index, s.seq);
 		index++;
 	}

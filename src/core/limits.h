@@ -34,6 +34,9 @@ static inline bool limits_forced(const struct space *sp)
 	return load_relaxed(&sp->reg.h->rmid_forced) != 0;
 }
 
+/* Is this copy of a segment one of those? */
+bool limits_orphaned(const struct space *sp, const struct layout_segment *s);
+
 /* The switch is on, and an unattached segment could not be attached. */
 void limits_attach_failed(struct space *sp, uint32_t index, uint32_t seq);
 

@@ -31,8 +31,8 @@ static uint64_t pages_of(uint64_t size)
 
 /* -------------------------------------------------------------- creation */
 
-/* Bytes of the file: whole pages, so that the tail of the last is shared. */
-static uint64_t file_size(uint64_t size, uint32_t flags)
+/* Whole pages, so that the tail of the last is shared. */
+uint64_t segment_file_size(uint64_t size, uint32_t flags)
 {
 	uint64_t unit = flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
 
@@ -194,7 +194,7 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 	err = space_file_hold(sp, res.index, res.seq, &file);
 	if (err < 0)
 		goto unreserve;
-	err = sp->backing->create(file.path, file_size(size, n.flags),
+	err = sp->backing->create(file.path, segment_file_size(size, n.flags),
 				  take != 0);
 	if (err < 0)
 		goto release;

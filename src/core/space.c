@@ -376,6 +376,23 @@ void space_lock(struct space *sp)
 	lock_take(&sp->reg, &sp->self, space_slot(sp), &sp->signals);
 }
 
+int space_lock_patiently(struct space *sp, struct text *why)
+{
+	const struct layout_proc *p;
+
+	if (lock_try(&sp->reg, &sp->self, space_slot(sp), &sp->signals,
+		     SPACE_PATIENCE_NS))
+		return 0;
+	p = registry_proc(&sp->reg, lock_owner(&sp->reg) - 1);
+	text_words(why,
+		   "process % has held its lock for % seconds: continue it if "
+		   "it is stopped, or end it, and the lock is free",
+		   (const uint64_t[]){
+			   p ? (uint32_t)claim_pid(load_relaxed(&p->claim)) : 0,
+			   SPACE_PATIENCE_NS / 1000000000 });
+	return -EBUSY;
+}
+
 /*
  * Is the file gone? That it was not found means so only if the directory is
  * still where it was: not after chroot(2).
@@ -507,7 +524,7 @@ static void look(struct space *sp, uint32_t from, uint32_t count)
 
 static void look_around(struct space *sp, uint32_t count)
 {
-	uint32_t used = load_relaxed(&sp->reg.h->procs.used), from;
+	uint32_t used = procs_used(&sp->reg), from;
 
 	/* A large namespace is looked through in turns. */
 	from = used <= count ? 0 : load_relaxed(&sp->look_from);
@@ -517,7 +534,13 @@ static void look_around(struct space *sp, uint32_t count)
 	look(sp, from, count);
 }
 
-int space_enter(struct space *sp, struct space_entry *e)
+void space_sweep(struct space *sp)
+{
+	sp->asked_claim = 0;
+	look(sp, 0, UINT32_MAX / 2);
+}
+
+int space_enter_quietly(struct space *sp, struct space_entry *e)
 {
 	int ret;
 
@@ -531,10 +554,17 @@ int space_enter(struct space *sp, struct space_entry *e)
 	space_local_take(sp, &e->signals);
 
 	ret = slot_ensure(sp);
-	if (ret < 0) {
+	if (ret < 0)
 		space_leave(sp, e);
+	return ret;
+}
+
+int space_enter(struct space *sp, struct space_entry *e)
+{
+	int ret = space_enter_quietly(sp, e);
+
+	if (ret < 0)
 		return ret;
-	}
 	/* A new slot: what our own earlier programs left is in any slot. */
 	look_around(sp, ret == 1 ? UINT32_MAX / 2 : LOOK);
 	if (limits_forced(sp))
@@ -564,7 +594,7 @@ static inline void arrive(struct space *sp)
 
 void space_glance(struct space *sp)
 {
-	uint32_t used = load_relaxed(&sp->reg.h->procs.used), from, slot;
+	uint32_t used = procs_used(&sp->reg), from, slot;
 	struct space_entry e;
 	uint64_t claim;
 

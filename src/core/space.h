@@ -85,6 +85,10 @@ struct space_entry {
 };
 
 int space_enter(struct space *sp, struct space_entry *e);
+
+/* The same, but nobody is swept: all that changes is that we have a slot. */
+int space_enter_quietly(struct space *sp, struct space_entry *e);
+
 void space_leave(struct space *sp, const struct space_entry *e);
 
 /* The registry's lock. Only within enter and leave. */
@@ -92,6 +96,17 @@ void space_lock(struct space *sp);
 
 /* Releases it; then destroys what has been doomed meanwhile. */
 void space_unlock(struct space *sp);
+
+/*
+ * The same for who would rather not wait: after a while -EBUSY, and a sentence
+ * that says who has it.
+ */
+#define SPACE_PATIENCE_NS (INT64_C(10) * 1000000000)
+
+int space_lock_patiently(struct space *sp, struct text *why);
+
+/* Sweep all of the dead. Within enter and leave, without the lock. */
+void space_sweep(struct space *sp);
 
 /* More records for the array that was full. Without the lock. */
 int space_grow(struct space *sp, struct layout_array *array);

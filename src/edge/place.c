@@ -86,29 +86,41 @@ static bool exists(const char *path)
 	return sys_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, &st) == 0;
 }
 
+/* The directory that the environment names, or NULL. */
+static const char *from_environment(void)
+{
+	const char *dir = secure_getenv("USHM_DIR");
+
+	return dir && *dir ? dir : NULL;
+}
+
+static const char *const roots[] = { "/dev/shm/ushm-", "/tmp/ushm-" };
+
+static void default_path(size_t root, char *buf, size_t size)
+{
+	struct text t;
+
+	text_init(&t, buf, size);
+	text_str(&t, roots[root]);
+	text_uint(&t, sys_geteuid(), 10, 0, ' ');
+}
+
 int place_open(const char *dir, bool create, const struct registry_shape *shape,
 	       struct space **ret_space, struct ushm_problem *ret_problem)
 {
-	static const char *const roots[] = { "/dev/shm/ushm-", "/tmp/ushm-" };
 	struct ushm_problem ignored;
-	struct text t;
-	char path[64];
+	char path[PLACE_ROOM];
 	int r = -ENOENT;
 
 	if (!ret_problem)
 		ret_problem = &ignored;
-	if (!dir) {
-		dir = secure_getenv("USHM_DIR");
-		if (dir && !*dir)
-			dir = NULL;
-	}
+	if (!dir)
+		dir = from_environment();
 	if (dir)
 		return try(dir, create, shape, ret_space, ret_problem);
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
-		text_init(&t, path, sizeof(path));
-		text_str(&t, roots[i]);
-		text_uint(&t, sys_geteuid(), 10, 0, ' ');
+		default_path(i, path, sizeof(path));
 		r = try(path, create, shape, ret_space, ret_problem);
 
 		/* What is there but refused must not be evaded. */
@@ -116,6 +128,21 @@ int place_open(const char *dir, bool create, const struct registry_shape *shape,
 			break;
 	}
 	return r;
+}
+
+const char *place_name(const char *dir, char buf[PLACE_ROOM])
+{
+	if (!dir)
+		dir = from_environment();
+	if (dir)
+		return dir;
+	default_path(0, buf, PLACE_ROOM);
+	if (exists(buf))
+		return buf;
+	default_path(1, buf, PLACE_ROOM);
+	if (!exists(buf))
+		default_path(0, buf, PLACE_ROOM);
+	return buf;
 }
 
 /* One line for whoever set USHM_LOG; a guest is silent otherwise. */

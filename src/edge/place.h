@@ -17,6 +17,14 @@ struct ushm_space {
 int place_open(const char *dir, bool create, const struct registry_shape *shape,
 	       struct space **ret_space, struct ushm_problem *ret_problem);
 
+/*
+ * The directory that place_open() means, which need not exist: 'dir', or into
+ * 'buf' the default one.
+ */
+#define PLACE_ROOM 64
+
+const char *place_name(const char *dir, char buf[PLACE_ROOM]);
+
 /* The default namespace, opened at the first call. 0 or -errno. */
 int place_default(struct space **ret_space);
 

@@ -115,7 +115,8 @@ int ledger_read(const struct registry *r, uint32_t index,
 
 /* ---------------------------------------------------------------- locked */
 
-static uint32_t *addr_head(struct registry *r, uint32_t proc, uint64_t addr)
+uint32_t *ledger_addr_head(const struct registry *r, uint32_t proc,
+			   uint64_t addr)
 {
 	uint64_t h = (addr >> 12) * UINT64_C(0x9e3779b97f4a7c15) +
 		     proc * UINT64_C(0xd6e8feb86659fd93);
@@ -126,7 +127,7 @@ static uint32_t *addr_head(struct registry *r, uint32_t proc, uint64_t addr)
 static void addr_insert(struct registry *r, uint32_t index)
 {
 	struct layout_attach *a = &r->attaches[index];
-	uint32_t *head = addr_head(r, a->proc, a->addr);
+	uint32_t *head = ledger_addr_head(r, a->proc, a->addr);
 
 	undo_set32(r, &a->next_in_addr, *head);
 	undo_set32(r, head, index + 1);
@@ -135,7 +136,7 @@ static void addr_insert(struct registry *r, uint32_t index)
 static void addr_delete(struct registry *r, uint32_t index)
 {
 	struct layout_attach *a = &r->attaches[index];
-	uint32_t *link = addr_head(r, a->proc, a->addr);
+	uint32_t *link = ledger_addr_head(r, a->proc, a->addr);
 
 	for (uint32_t n = 0; *link != NO_INDEX && n < r->max_attaches; n++) {
 		struct layout_attach *at = registry_attach(r, *link - 1);
@@ -351,7 +352,7 @@ void ledger_change(struct registry *r, uint32_t index,
 
 uint32_t ledger_find(const struct registry *r, uint32_t proc, uint64_t addr)
 {
-	uint32_t link = *addr_head((struct registry *)(uintptr_t)r, proc, addr);
+	uint32_t link = *ledger_addr_head(r, proc, addr);
 
 	for (uint32_t n = 0; link != NO_INDEX && n < r->max_attaches; n++) {
 		const struct layout_attach *a = registry_attach(r, link - 1);

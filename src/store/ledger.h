@@ -29,6 +29,10 @@ int ledger_suspects(const struct registry *r, uint32_t index,
 int ledger_read(const struct registry *r, uint32_t index,
 		struct layout_attach *ret);
 
+/* Where the chain of a start address in process 'proc' begins. */
+uint32_t *ledger_addr_head(const struct registry *r, uint32_t proc,
+			   uint64_t addr);
+
 /* ---------------------------------------------------------------- locked */
 
 /* What happens, when, and through whom: the fields that follow a change. */

@@ -299,6 +299,8 @@ static bool has_slot(const struct child_search *s, int pid)
 	const struct registry *r = s->r;
 	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
 
+	if (used > r->max_procs)
+		used = r->max_procs;
 	for (uint32_t i = 0; i < used; i++) {
 		const struct layout_proc *p = &r->procs[i];
 		uint64_t claim = load_acquire(&p->claim);

@@ -254,9 +254,11 @@ static bool take_over(struct registry *r, uint32_t seen, uint64_t claim,
 	return swap_if(pair, &old.both, new.both);
 }
 
-void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
-	       const uint64_t *signals)
+/* False when 'patience_ns' were over before a living owner let go. */
+static bool take(struct registry *r, const struct life_self *self, uint32_t me,
+		 const uint64_t *signals, int64_t patience_ns)
 {
+	int64_t begun = 0;
 	uint32_t *word = &r->h->lock, mine = me + 1, seen = 0;
 	unsigned long waits = 0;
 	uint64_t claim;
@@ -267,7 +269,7 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 			if (swap_if(word, &seen, mine)) {
 				step("lock: taken");
 				undo_leftovers(r);
-				return;
+				return true;
 			}
 			cpu_relax();
 		}
@@ -292,9 +294,32 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 		if (take_over(r, seen, claim, mine)) {
 			step("lock: taken over");
 			undo_rollback(r);
-			return;
+			return true;
 		}
+		if (patience_ns == INT64_MAX)
+			continue;
+		if (!begun)
+			begun = sys_monotonic_ns();
+		if (sys_monotonic_ns() - begun > patience_ns)
+			return false;
 	}
+}
+
+void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
+	       const uint64_t *signals)
+{
+	(void)take(r, self, me, signals, INT64_MAX);
+}
+
+bool lock_try(struct registry *r, const struct life_self *self, uint32_t me,
+	      const uint64_t *signals, int64_t patience_ns)
+{
+	return take(r, self, me, signals, patience_ns);
+}
+
+uint32_t lock_owner(const struct registry *r)
+{
+	return load_acquire(&r->h->lock) & ~WAITERS;
 }
 
 void lock_release(struct registry *r)

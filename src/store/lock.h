@@ -29,6 +29,13 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me,
 	       const uint64_t *signals);
 void lock_release(struct registry *r);
 
+/* The same, for as long as 'patience_ns'. False: a living process has it. */
+bool lock_try(struct registry *r, const struct life_self *self, uint32_t me,
+	      const uint64_t *signals, int64_t patience_ns);
+
+/* The process slot + 1 that the lock word names, or 0. */
+uint32_t lock_owner(const struct registry *r);
+
 /* All of these: only with the lock held. */
 void undo_set32(struct registry *r, uint32_t *field, uint32_t value);
 void undo_set64(struct registry *r, uint64_t *field, uint64_t value);

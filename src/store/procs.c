@@ -12,6 +12,11 @@
 
 #include "base/step.h"
 
+uint32_t procs_used(const struct registry *r)
+{
+	return registry_used(r, &r->h->procs, r->max_procs);
+}
+
 /*
  * Take any free slot, for a process of pid namespace 'ns'. Until that is
  * written nobody can judge the claim: killed in between, the slot is lost.
@@ -230,7 +235,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
 		   uint32_t *ret_slot, uint64_t *ret_claim)
 {
-	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
+	uint32_t used = procs_used(r);
 
 	for (uint32_t i = from; i < used && i - from < count; i++) {
 		if (procs_is_suspect(r, i, ret_claim)) {

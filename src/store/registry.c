@@ -18,116 +18,18 @@
 #include "base/fsize.h"
 #include "base/step.h"
 #include "base/sys.h"
+#include "store/header.h"
 
 #ifndef RENAME_NOREPLACE /* musl */
 #define RENAME_NOREPLACE 1
 #endif
 
 #define TMPFS_TYPE 0x01021994u
-#define CHUNK	   16384u /* bytes made ready at a time, at least */
-
-/* The whole geometry of a registry follows from its three capacities. */
-struct geometry {
-	struct layout_array segments, procs, attaches;
-	struct layout_array key_heads, addr_heads, bitmap;
-	uint64_t file_size;
-	uint32_t seq_shift;
-};
-
-static uint64_t page_up(uint64_t n)
-{
-	return (n + LAYOUT_PAGE - 1) & ~(uint64_t)(LAYOUT_PAGE - 1);
-}
-
-static uint64_t place(struct layout_array *a, uint64_t at, uint32_t size,
-		      uint32_t capacity, uint32_t ready)
-{
-	*a = (struct layout_array){
-		.offset = at,
-		.size = size,
-		.capacity = capacity,
-		.ready = ready < capacity ? ready : capacity,
-	};
-	return at + page_up((uint64_t)size * capacity);
-}
-
-static bool geometry_make(const struct registry_shape *s, struct geometry *g)
-{
-	uint64_t at = LAYOUT_PAGE;
-
-	if (s->max_segments == 0 || s->max_segments > 1u << 24 ||
-	    s->max_procs == 0 || s->max_procs > 1u << 22 ||
-	    s->max_attaches == 0 || s->max_attaches > 1u << 26)
-		return false;
-
-	/* The kernel's split of an id: 15 bits of index, or 24 with more. */
-	g->seq_shift = s->max_segments <= 32768 ? 15 : 24;
-	at = place(&g->bitmap, at, 8, (s->max_segments + 63) / 64, UINT32_MAX);
-	at = place(&g->key_heads, at, 4, LAYOUT_KEY_HEADS, UINT32_MAX);
-	at = place(&g->addr_heads, at, 4, LAYOUT_ADDR_HEADS, UINT32_MAX);
-	at = place(&g->procs, at, sizeof(struct layout_proc), s->max_procs,
-		   CHUNK / sizeof(struct layout_proc));
-	at = place(&g->segments, at, sizeof(struct layout_segment),
-		   s->max_segments, CHUNK / sizeof(struct layout_segment));
-	at = place(&g->attaches, at, sizeof(struct layout_attach),
-		   s->max_attaches, CHUNK / sizeof(struct layout_attach));
-	g->file_size = at;
-	return g->file_size < UINT32_MAX; /* the undo log's offsets */
-}
-
-/* ------------------------------------------------------------- the check */
-
-static bool same_array(const struct layout_array *have,
-		       const struct layout_array *want)
-{
-	return have->offset == want->offset && have->size == want->size &&
-	       have->capacity == want->capacity &&
-	       have->ready <= have->capacity && have->used <= have->ready;
-}
 
 static int refuse(struct text *why, int r, const char *what)
 {
 	text_str(why, what);
 	return r;
-}
-
-/* Check a copy of the header against the file that it came from. */
-static int header_check(const struct layout_header *h, uint32_t uid,
-			uint64_t file_size, struct geometry *ret,
-			struct text *why)
-{
-	struct registry_shape shape = { h->segments.capacity, h->procs.capacity,
-					h->attaches.capacity };
-
-	if (h->magic != LAYOUT_MAGIC)
-		return refuse(why, -EPROTO, "is not a ushm registry (magic)");
-	if (h->version != LAYOUT_VERSION) {
-		text_str(why, "is a registry of format version ");
-		text_uint(why, h->version, 10, 0, ' ');
-		text_str(why, ", this ushm knows version ");
-		text_uint(why, LAYOUT_VERSION, 10, 0, ' ');
-		return -EPROTO;
-	}
-	if (h->features)
-		return refuse(why, -EPROTO,
-			      "uses features that this ushm does not know");
-	if (h->header_size != sizeof(struct layout_header) ||
-	    !geometry_make(&shape, ret) ||
-	    !same_array(&h->segments, &ret->segments) ||
-	    !same_array(&h->procs, &ret->procs) ||
-	    !same_array(&h->attaches, &ret->attaches) ||
-	    !same_array(&h->key_heads, &ret->key_heads) ||
-	    !same_array(&h->addr_heads, &ret->addr_heads) ||
-	    !same_array(&h->bitmap, &ret->bitmap) ||
-	    h->seq_shift != ret->seq_shift || h->file_size != ret->file_size)
-		return refuse(why, -EPROTO,
-			      "is a damaged registry (its sizes do not fit)");
-	if (h->uid != uid)
-		return refuse(why, -EPROTO,
-			      "is a registry made for another user");
-	if (h->file_size != file_size)
-		return refuse(why, -EPROTO, "is a truncated registry");
-	return 0;
 }
 
 static int file_check(const struct sys_stat *st, uint32_t uid, struct text *why)
@@ -145,31 +47,6 @@ static int file_check(const struct sys_stat *st, uint32_t uid, struct text *why)
 	return 0;
 }
 
-static void boot_id(char *ret, size_t size)
-{
-	int fd = sys_openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id",
-			    O_RDONLY | O_CLOEXEC, 0);
-	long n = 0;
-
-	memset(ret, 0, size);
-	if (fd < 0)
-		return;
-	n = sys_read(fd, ret, 36);
-	(void)sys_close(fd);
-	if (n != 36)
-		memset(ret, 0, size);
-}
-
-/* True if both are known and they differ. */
-static bool other_boot(const struct layout_header *h)
-{
-	char now[sizeof(h->boot_id)];
-
-	boot_id(now, sizeof(now));
-	return now[0] && h->boot_id[0] &&
-	       memcmp(now, h->boot_id, sizeof(now)) != 0;
-}
-
 /* ------------------------------------------------------------- the birth */
 
 static int make_ready(int fd, const struct layout_array *a, uint32_t from,
@@ -180,38 +57,11 @@ static int make_ready(int fd, const struct layout_array *a, uint32_t from,
 	int r;
 
 	start &= ~(uint64_t)(LAYOUT_PAGE - 1);
-	end = page_up(end);
+	end = header_page_up(end);
 	r = fsize_allocate(fd, start, end - start);
 
 	/* A file system without fallocate() leaves no way to know. */
 	return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
-}
-
-static void header_fill(struct layout_header *h, uint32_t uid,
-			const struct geometry *g)
-{
-	/* Linux's own default: unlimited, with room to add without overflow. */
-	const uint64_t unlimited = ~UINT64_C(0) - (UINT64_C(1) << 24);
-
-	memset(h, 0, sizeof(*h));
-	h->magic = LAYOUT_MAGIC;
-	h->version = LAYOUT_VERSION;
-	h->header_size = sizeof(*h);
-	h->file_size = g->file_size;
-	h->uid = uid;
-	h->seq_shift = g->seq_shift;
-	boot_id((char *)h->boot_id, sizeof(h->boot_id));
-	h->segments = g->segments;
-	h->procs = g->procs;
-	h->attaches = g->attaches;
-	h->key_heads = g->key_heads;
-	h->addr_heads = g->addr_heads;
-	h->bitmap = g->bitmap;
-	h->shmmax = unlimited;
-	h->shmall = unlimited;
-	h->shmmni = g->segments.capacity;
-	h->next_id = -1;
-	h->next_attach = 1;
 }
 
 static int file_build(int fd, uint32_t uid, const struct geometry *g)
@@ -255,12 +105,12 @@ static int file_create(int dir, const char *name, uint32_t uid,
 	int fd, r;
 
 	if (s.max_segments == 0)
-		s.max_segments = 32768;
+		s.max_segments = HEADER_SEGMENTS;
 	if (s.max_procs == 0)
-		s.max_procs = 32768;
+		s.max_procs = HEADER_PROCS;
 	if (s.max_attaches == 0)
-		s.max_attaches = 262144;
-	if (!geometry_make(&s, &g))
+		s.max_attaches = HEADER_ATTACHES;
+	if (!header_geometry(&s, &g))
 		return refuse(why, -EINVAL,
 			      "cannot be made with these capacities");
 
@@ -372,52 +222,73 @@ static int map_file(int fd, const struct geometry *g, struct registry *ret,
 	return 0;
 }
 
-/* 1: it was of an older boot and is gone now. */
-static int file_open(int dir, uint32_t uid, struct registry *ret,
+/* Open the file and read its header. A descriptor, or -errno. */
+static int file_look(int dir, const char *name, uint32_t uid,
+		     struct sys_stat *ret_st, struct layout_header *ret,
 		     struct text *why)
 {
-	struct layout_header h;
-	struct sys_space space;
-	struct sys_stat st;
-	struct geometry g;
-	char path[64];
-	struct text t;
 	long n;
 	int fd, r;
 
-	fd = sys_openat(dir, ret->name,
-			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	fd = sys_openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			0);
 	if (fd == -ENOENT)
 		return fd;
 	if (fd == -ELOOP)
 		return refuse(why, fd, "is a symbolic link");
 	if (fd < 0)
 		return refuse(why, fd, "cannot be opened");
-
-	r = sys_fstat(fd, &st);
-	if (r < 0)
-		goto out;
-	r = file_check(&st, uid, why);
-	if (r < 0)
-		goto out;
-	n = sys_read(fd, &h, sizeof(h));
-	if (n != (long)sizeof(h)) {
-		r = refuse(why, n < 0 ? (int)n : -EPROTO, "cannot be read");
-		goto out;
+	r = sys_fstat(fd, ret_st);
+	if (r == 0)
+		r = file_check(ret_st, uid, why);
+	if (r == 0) {
+		n = sys_read(fd, ret, sizeof(*ret));
+		if (n != (long)sizeof(*ret))
+			r = refuse(why, n < 0 ? (int)n : -EPROTO,
+				   "cannot be read");
 	}
+	if (r == 0)
+		return fd;
+	(void)sys_close(fd);
+	return r;
+}
+
+/* Nothing on a tmpfs outlives a reboot: another system uses it. */
+static int other_system(int fd, struct text *why)
+{
+	struct sys_space space;
+	char path[64];
+	struct text t;
+
+	text_init(&t, path, sizeof(path));
+	text_str(&t, "/proc/self/fd/");
+	text_uint(&t, (uint64_t)fd, 10, 0, ' ');
+	if (sys_statfs(path, &space) == 0 && space.type == TMPFS_TYPE)
+		return refuse(why, -ESTALE,
+			      "is in use by another running system");
+	return 0;
+}
+
+/* 1: it was of an older boot and is gone now. */
+static int file_open(int dir, uint32_t uid, struct registry *ret,
+		     struct text *why)
+{
+	struct layout_header h;
+	struct sys_stat st;
+	struct geometry g;
+	int fd, r;
+
+	fd = file_look(dir, ret->name, uid, &st, &h, why);
+	if (fd < 0)
+		return fd;
 	r = header_check(&h, uid, st.size, &g, why);
 	if (r < 0)
 		goto out;
 
-	if (other_boot(&h)) {
-		text_init(&t, path, sizeof(path));
-		text_str(&t, "/proc/self/fd/");
-		text_uint(&t, (uint64_t)fd, 10, 0, ' ');
-		if (sys_statfs(path, &space) == 0 && space.type == TMPFS_TYPE) {
-			r = refuse(why, -ESTALE,
-				   "is in use by another running system");
+	if (header_other_boot(&h)) {
+		r = other_system(fd, why);
+		if (r < 0)
 			goto out;
-		}
 		r = file_retire(dir, ret->name, fd, st.ino);
 		if (r == 0)
 			r = 1;
@@ -436,17 +307,23 @@ out:
 	return r;
 }
 
+void registry_name(uint32_t uid, char *buf, size_t size)
+{
+	struct text t;
+
+	text_init(&t, buf, size);
+	text_str(&t, "registry.");
+	text_uint(&t, uid, 10, 0, ' ');
+}
+
 int registry_open(int dir, uint32_t uid, bool create,
 		  const struct registry_shape *shape, struct registry *ret,
 		  struct text *why)
 {
-	struct text t;
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	text_init(&t, ret->name, sizeof(ret->name));
-	text_str(&t, "registry.");
-	text_uint(&t, uid, 10, 0, ' ');
+	registry_name(uid, ret->name, sizeof(ret->name));
 
 	for (int attempt = 0; attempt < 8; attempt++) {
 		r = file_open(dir, uid, ret, why);
@@ -472,6 +349,70 @@ void registry_close(struct registry *r)
 	r->h = NULL;
 }
 
+/* ------------------------------------------------------ looking, mending */
+
+/* Store what differs in the fixed part, and nothing else: it may be in use. */
+static int header_store(int fd, const struct layout_header *to, bool blocks)
+{
+	const uint32_t *from = (const uint32_t *)(const void *)to;
+	uint32_t *at;
+	int r = 0;
+
+	if (blocks)
+		r = make_ready(fd, &to->procs, 0, to->procs.capacity);
+	if (blocks && r == 0)
+		r = make_ready(fd, &to->segments, 0, to->segments.capacity);
+	if (blocks && r == 0)
+		r = make_ready(fd, &to->attaches, 0, to->attaches.capacity);
+	if (r < 0)
+		return r;
+	at = sys_mmap(NULL, LAYOUT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		      0);
+	if (sys_failed(at))
+		return (int)(intptr_t)at;
+	for (size_t w = 0; w < offsetof(struct layout_header, lock) / 4; w++)
+		if (at[w] != from[w])
+			store_release(&at[w], from[w]);
+	(void)sys_munmap(at, LAYOUT_PAGE);
+	return 0;
+}
+
+int registry_inspect(int dir, uint32_t uid, bool mend, struct text *why)
+{
+	struct layout_header h, mended;
+	struct sys_stat st;
+	struct geometry g;
+	char name[24];
+	bool blocks;
+	int fd, r;
+
+	registry_name(uid, name, sizeof(name));
+	fd = file_look(dir, name, uid, &st, &h, why);
+	if (fd < 0)
+		return fd;
+	r = header_check(&h, uid, st.size, &g, why);
+	if (r == 0 && !header_other_boot(&h)) {
+		(void)sys_close(fd);
+		return REGISTRY_GOOD;
+	}
+
+	mended = h;
+	if (header_mend(&mended, uid, st.size, &blocks) &&
+	    !header_other_boot(&mended)) {
+		if (r == 0)
+			text_str(why, "does not say which system it is of");
+		r = mend ? header_store(fd, &mended, blocks) : 0;
+		if (r == 0)
+			r = REGISTRY_MENDABLE;
+	} else if (r == 0) {
+		r = other_system(fd, why);
+		if (r == 0)
+			r = REGISTRY_OLD;
+	}
+	(void)sys_close(fd);
+	return r;
+}
+
 /* Where the array is and how large: not as it says, but as it must be. */
 static struct layout_array array_as_made(const struct registry *r,
 					 const struct layout_array *array)
@@ -480,15 +421,70 @@ static struct layout_array array_as_made(const struct registry *r,
 					r->max_attaches };
 	struct geometry g = { 0 };
 
-	(void)geometry_make(&shape, &g);
+	(void)header_geometry(&shape, &g);
 	return array == &r->h->segments ? g.segments
 	       : array == &r->h->procs	? g.procs
 					: g.attaches;
 }
 
+/* The file of an open registry once more: a descriptor, or -errno. */
+static int file_reopen(const struct registry *r, const char *path)
+{
+	char file[PATH_ROOM];
+	struct sys_stat st;
+	struct text t;
+	int fd, ret;
+
+	text_init(&t, file, sizeof(file));
+	text_str(&t, path);
+	text_str(&t, "/");
+	text_str(&t, r->name);
+	if (t.full)
+		return -ENAMETOOLONG;
+	fd = sys_openat(AT_FDCWD, file,
+			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	ret = sys_fstat(fd, &st);
+	if (ret == 0 && (st.dev != r->dev || st.ino != r->ino))
+		ret = -ESTALE;
+	if (ret == 0)
+		return fd;
+	(void)sys_close(fd);
+	return ret;
+}
+
+int registry_copy(const struct registry *r, const char *path,
+		  struct registry *ret)
+{
+	const char *old = (const char *)r->h;
+	char *base;
+	int fd = file_reopen(r, path);
+
+	if (fd < 0)
+		return fd;
+	base = sys_mmap(NULL, r->size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	(void)sys_close(fd);
+	if (sys_failed(base))
+		return (int)(intptr_t)base;
+
+#define MOVED(field) (void *)(base + ((const char *)r->field - old))
+	*ret = *r;
+	ret->h = MOVED(h);
+	ret->segments = MOVED(segments);
+	ret->procs = MOVED(procs);
+	ret->attaches = MOVED(attaches);
+	ret->key_heads = MOVED(key_heads);
+	ret->addr_heads = MOVED(addr_heads);
+	ret->bitmap = MOVED(bitmap);
+#undef MOVED
+	return 0;
+}
+
 struct growth {
 	const struct registry *r;
-	const char *path; /* of the file */
+	const char *path; /* of the directory */
 	const struct layout_array *made;
 	uint32_t ready, want;
 };
@@ -496,18 +492,11 @@ struct growth {
 static int do_grow(void *arg)
 {
 	const struct growth *g = arg;
-	struct sys_stat st;
-	int fd, ret;
+	int fd = file_reopen(g->r, g->path), ret;
 
-	fd = sys_openat(AT_FDCWD, g->path,
-			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
-	ret = sys_fstat(fd, &st);
-	if (ret == 0 && (st.dev != g->r->dev || st.ino != g->r->ino))
-		ret = -ESTALE;
-	if (ret == 0)
-		ret = make_ready(fd, g->made, g->ready, g->want);
+	ret = make_ready(fd, g->made, g->ready, g->want);
 	(void)sys_close(fd);
 	return ret;
 }
@@ -517,10 +506,8 @@ int registry_grow(struct registry *r, const char *path,
 {
 	const struct layout_array made = array_as_made(r, array);
 	uint32_t ready = load_acquire(&array->ready), want;
-	uint32_t chunk = CHUNK / made.size;
-	char file[PATH_ROOM];
+	uint32_t chunk = HEADER_CHUNK / made.size;
 	struct growth g;
-	struct text t;
 	int ret;
 
 	if (ready >= made.capacity)
@@ -529,13 +516,7 @@ int registry_grow(struct registry *r, const char *path,
 		chunk = ready / 2;
 	want = made.capacity - ready > chunk ? ready + chunk : made.capacity;
 
-	text_init(&t, file, sizeof(file));
-	text_str(&t, path);
-	text_str(&t, "/");
-	text_str(&t, r->name);
-	if (t.full)
-		return -ENAMETOOLONG;
-	g = (struct growth){ r, file, &made, ready, want };
+	g = (struct growth){ r, path, &made, ready, want };
 	ret = do_grow(&g);
 	if (ret == -EMFILE)
 		ret = borrow_run(do_grow, &g);

@@ -46,6 +46,23 @@ int registry_open(int dir, uint32_t uid, bool create,
 
 void registry_close(struct registry *r);
 
+/* "registry.<uid>" */
+void registry_name(uint32_t uid, char *buf, size_t size);
+
+/*
+ * Look at the registry without using it:
+ *
+ *   GOOD      it can be opened
+ *   OLD       it is of before the last reboot; whoever opens it removes it
+ *   MENDABLE  its header is damaged, 'why' says how, and can be restored
+ *             without a doubt. With 'mend' that has been done.
+ *
+ * or -errno and a sentence, as registry_open().
+ */
+enum { REGISTRY_GOOD, REGISTRY_OLD, REGISTRY_MENDABLE };
+
+int registry_inspect(int dir, uint32_t uid, bool mend, struct text *why);
+
 /*
  * Put blocks behind more records of an array, so that touching them cannot
  * end in SIGBUS on a full file system. 'path' is the namespace's directory.
@@ -54,6 +71,13 @@ void registry_close(struct registry *r);
  */
 int registry_grow(struct registry *r, const char *path,
 		  struct layout_array *array);
+
+/*
+ * A copy of the whole registry in private memory, as it is when it is touched:
+ * hold the lock. Changes of the copy are seen by nobody. registry_close() it.
+ */
+int registry_copy(const struct registry *r, const char *path,
+		  struct registry *ret);
 
 /* Records of 'array' that may be touched. */
 static inline uint32_t registry_ready(const struct registry *r,

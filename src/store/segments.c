@@ -43,17 +43,17 @@ int segments_read(const struct registry *r, uint32_t index,
 	return -EBUSY;
 }
 
-static uint32_t key_hash(const struct registry *r, int32_t key)
+uint32_t *segments_key_head(const struct registry *r, int32_t key)
 {
 	uint32_t h = (uint32_t)key * 0x9e3779b1u;
 
-	return (h ^ h >> 15) & r->key_mask;
+	return &r->key_heads[(h ^ h >> 15) & r->key_mask];
 }
 
 /* The chain may change, or be damaged: at most as many steps as slots. */
 static uint32_t key_chain_find(const struct registry *r, int32_t key)
 {
-	uint32_t link = load_relaxed(&r->key_heads[key_hash(r, key)]);
+	uint32_t link = load_relaxed(segments_key_head(r, key));
 
 	for (uint32_t n = 0; link != NO_INDEX && n < r->max_segments; n++) {
 		const struct layout_segment *s = registry_segment(r, link - 1);
@@ -114,7 +114,7 @@ uint32_t segments_find_locked(const struct registry *r, int32_t key)
 
 static void key_insert(struct registry *r, uint32_t index, int32_t key)
 {
-	uint32_t *head = &r->key_heads[key_hash(r, key)];
+	uint32_t *head = segments_key_head(r, key);
 
 	undo_guard(r, &r->h->key_guard);
 	undo_set32(r, &r->segments[index].next_in_key, *head);
@@ -123,7 +123,7 @@ static void key_insert(struct registry *r, uint32_t index, int32_t key)
 
 static void key_delete(struct registry *r, uint32_t index, int32_t key)
 {
-	uint32_t *link = &r->key_heads[key_hash(r, key)];
+	uint32_t *link = segments_key_head(r, key);
 
 	for (uint32_t n = 0; *link != NO_INDEX && n < r->max_segments; n++) {
 		struct layout_segment *s = registry_segment(r, *link - 1);

@@ -27,6 +27,9 @@ int segments_find(const struct registry *r, int32_t key, uint32_t *ret_index);
 /* The next index at or after 'from' that is in use; UINT32_MAX if none. */
 uint32_t segments_next(const struct registry *r, uint32_t from);
 
+/* Where the chain of 'key' begins. */
+uint32_t *segments_key_head(const struct registry *r, int32_t key);
+
 /* ---------------------------------------------------------------- locked */
 
 /* The slot of 'key' + 1, or 0. */

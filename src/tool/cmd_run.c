@@ -254,7 +254,7 @@ int cmd_run(int argc, char **argv)
 		return r;
 
 	if (run.private) {
-		private_sweep();
+		private_sweep(true, NULL, NULL);
 		r = private_make(run.private_dir);
 		if (r < 0) {
 			message_error("cannot make a private directory in "

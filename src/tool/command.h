@@ -13,5 +13,7 @@ int cmd_mk(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_limits(int argc, char **argv);
+int cmd_fsck(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
 
 #endif

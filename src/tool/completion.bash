@@ -8,7 +8,7 @@ _ushm()
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		words='run ls stat mk rm init limits help --help --version'
+		words='run ls stat mk rm init limits fsck gc help --help --version'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -76,6 +76,9 @@ _ushm()
 			--verbose --dir --help' ;;
 		init) words='--max-segments --max-processes --max-attachments
 			--dir --help' ;;
+		limits) words='--dir --json --help' ;;
+		fsck) words='--repair --start-over --quiet --dir --json --help' ;;
+		gc) words='--dry-run --quiet --dir --help' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
@@ -88,7 +91,7 @@ _ushm()
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	help)
-		words='run ls stat mk rm init limits'
+		words='run ls stat mk rm init limits fsck gc'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

@@ -4,11 +4,20 @@
 
 #define MESSAGE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Exit codes of every subcommand but `run`. */
+/* Exit codes of every subcommand but `run` and `fsck`. */
 enum {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,
+};
+
+/* Those of `fsck` are the sum of these, as of e2fsck(8). */
+enum {
+	FSCK_CORRECTED = 1,
+	FSCK_RESTART = 2,
+	FSCK_LEFT = 4,
+	FSCK_OPERATIONAL = 8,
+	FSCK_USAGE = 16,
 };
 
 /* Errors read "ushm NAME: ..." from now on; NULL is plain "ushm: ...". */

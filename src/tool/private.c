@@ -289,16 +289,45 @@ int private_remove(const char *dir)
 	return r;
 }
 
+/* The bytes of the files in a directory; '*ret_files' of them. */
+static uint64_t bytes_in(int fd, unsigned *ret_files)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	uint64_t bytes = 0;
+	struct dirent *e;
+	struct stat st;
+
+	*ret_files = 0;
+	if (!d) {
+		if (copy >= 0)
+			close(copy);
+		return 0;
+	}
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		++*ret_files;
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_blocks * 512;
+	}
+	closedir(d);
+
+	return bytes;
+}
+
 /* An abandoned attempt holds nothing but the record. What holds more was never
  * ours, whoever gave it the name. */
-static void remove_attempt(int parent, const char *name, int dirfd)
+static bool is_attempt(int dirfd, unsigned files)
 {
 	struct stat st;
 
-	if (fstat(dirfd, &st) < 0 || time(NULL) - st.st_mtime <= GRACE_SECONDS)
-		return;
-	(void)unlinkat(dirfd, RECORD, 0);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
+	return (files == 0 ||
+		(files == 1 &&
+		 fstatat(dirfd, RECORD, &st, AT_SYMLINK_NOFOLLOW) == 0)) &&
+	       fstat(dirfd, &st) == 0 &&
+	       time(NULL) - st.st_mtime > GRACE_SECONDS;
 }
 
 static bool is_stale(const struct private_record *rec)
@@ -313,22 +342,38 @@ static bool is_stale(const struct private_record *rec)
 	return true;
 }
 
-static void sweep_one(int parent, const char *name)
+struct sweep {
+	bool remove;
+	private_told *told;
+	void *arg;
+};
+
+static void sweep_one(const struct sweep *s, const char *parent, int parent_fd,
+		      const char *name)
 {
 	struct private_record rec;
-	int fd = open_own(parent, name);
+	char path[PATH_MAX];
+	int fd = open_own(parent_fd, name), r = 0;
+	unsigned files;
+	uint64_t bytes;
 
 	if (fd < 0)
 		return;
-	if (read_record(fd, &rec) < 0)
-		remove_attempt(parent, name, fd);
-	else if (is_stale(&rec))
-		(void)remove_held(parent, name, fd);
+	bytes = bytes_in(fd, &files);
+	if (read_record(fd, &rec) < 0 ? is_attempt(fd, files)
+				      : is_stale(&rec)) {
+		if (s->remove)
+			r = remove_held(parent_fd, name, fd);
+		snprintf(path, sizeof(path), "%s/%s", parent, name);
+		if (s->told)
+			s->told(s->arg, path, bytes, r);
+	}
 	close(fd);
 }
 
-void private_sweep(void)
+void private_sweep(bool remove, private_told *told, void *arg)
 {
+	const struct sweep s = { remove, told, arg };
 	char prefix[64];
 
 	name_prefix(prefix, sizeof(prefix));
@@ -340,10 +385,9 @@ void private_sweep(void)
 		d = parent ? opendir(parent) : NULL;
 		if (!d)
 			continue;
-		while ((e = readdir(d))) {
+		while ((e = readdir(d)))
 			if (strncmp(e->d_name, prefix, strlen(prefix)) == 0)
-				sweep_one(dirfd(d), e->d_name);
-		}
+				sweep_one(&s, parent, dirfd(d), e->d_name);
 		closedir(d);
 	}
 }

@@ -42,7 +42,13 @@ int private_read(const char *dir, struct private_record *ret);
  */
 int private_remove(const char *dir);
 
-/* Remove the private directories of this user that nobody holds any more. */
-void private_sweep(void);
+/* A directory, the bytes in it, and 0 or a negative errno. */
+typedef void private_told(void *arg, const char *path, uint64_t bytes, int r);
+
+/*
+ * Find the private directories of this user that nobody holds any more, and
+ * with 'remove' remove them. 'told' is called for each; it may be NULL.
+ */
+void private_sweep(bool remove, private_told *told, void *arg);
 
 #endif

@@ -15,6 +15,7 @@ static const struct command {
 	const char *name;
 	int (*main)(int argc, char **argv);
 	const char *what;
+	int failed; /* status when the output cannot be written; 0: the usual */
 } commands[] = {
 	{ "run", cmd_run,
 	  "run a program with System V shared memory of its own" },
@@ -24,6 +25,9 @@ static const struct command {
 	{ "rm", cmd_rm, "remove segments" },
 	{ "init", cmd_init, "make a namespace with other capacities" },
 	{ "limits", cmd_limits, "show or change limits and switches" },
+	{ "fsck", cmd_fsck, "check a namespace, and repair it",
+	  FSCK_OPERATIONAL },
+	{ "gc", cmd_gc, "remove what nobody can use any more" },
 };
 
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -65,6 +69,7 @@ int main(int argc, char **argv)
 	char help[] = "--help";
 	const struct command *cmd;
 	char *help_argv[4];
+	int status, finished;
 
 	if (argc < 2) {
 		usage(stderr);
@@ -98,5 +103,9 @@ int main(int argc, char **argv)
 	}
 
 	message_set_command(cmd->name);
-	return message_finish_output(cmd->main(argc - 1, argv + 1));
+	status = cmd->main(argc - 1, argv + 1);
+	finished = message_finish_output(EXIT_DONE);
+	if (finished == EXIT_DONE)
+		return status;
+	return cmd->failed ? cmd->failed : finished;
 }

@@ -53,16 +53,17 @@ void check_directory(const struct check *c, ushm_space *sp)
 	check_names(c, n);
 }
 
+static void on_finding(void *arg, const struct verify_finding *finding)
+{
+	const struct check *c = arg;
+
+	c->fail(finding->text, 0, 0);
+}
+
 void check_registry(const struct check *c, ushm_space *sp)
 {
-	char buf[200];
-	struct text why;
-	int wrong;
-
-	text_init(&why, buf, sizeof(buf));
-	wrong = verify_registry(&((struct space *)sp)->reg, &why);
-	if (wrong)
-		c->fail(buf, wrong, 0);
+	verify_registry(&((struct space *)sp)->reg, on_finding,
+			(void *)(uintptr_t)c);
 }
 
 /* Whoever takes it finds nothing of an earlier owner in it. */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/step.h"
+#include "core/space.h"
 #include "check.h"
 
 #define KEY  0x5eed
@@ -223,6 +224,62 @@ static void act_exit(void)
 	exit(0);
 }
 
+static void on_told(void *arg, const struct ushm_finding *finding)
+{
+	(void)arg;
+	(void)finding;
+}
+
+/* Wrong in several places, while a process has the segment attached twice. */
+static void damage(ushm_space *sp)
+{
+	struct registry *r = &((struct space *)sp)->reg;
+	struct layout_segment *s = registry_segment(r, 0);
+
+	s->first_attach = 4711;
+	s->attaches = 2;
+	s->guard |= 1;
+	r->h->in_use = 55;
+	r->h->pages = 1;
+	r->h->undo_count = 9;
+	r->h->key_guard |= 1;
+	r->h->free_attach = 1;
+	r->bitmap[0] = 6;
+	*segments_key_head(r, KEY) = 0;
+}
+
+static int fsck(void)
+{
+	struct ushm_problem problem;
+
+	return ushm_check(dir, USHM_REPAIR, on_told, NULL, &problem);
+}
+
+static void act_fsck(void)
+{
+	ushm_space *sp = open_space();
+	int ready[2];
+	char c;
+
+	if (pipe(ready) < 0)
+		_exit(1);
+	if (fork() == 0) {
+		attach(sp);
+		attach(sp);
+		shared->forked = getpid();
+		if (write(ready[1], "!", 1) != 1)
+			_exit(1);
+		while (!shared->go_on)
+			usleep(200);
+		_exit(0);
+	}
+	if (read(ready[0], &c, 1) != 1)
+		_exit(1);
+	damage(sp);
+	arm();
+	fsck();
+}
+
 /* What the key may be afterwards. */
 enum outcome { EXISTS = 1, ABSENT = 2 };
 
@@ -248,6 +305,7 @@ static const struct scenario {
 	{ "fork", true, act_fork, EXISTS, true, EXISTS },
 	{ "birth", true, act_birth, EXISTS, true, EXISTS },
 	{ "exit", true, act_exit, ABSENT, true, ABSENT },
+	{ "fsck", true, act_fsck, EXISTS, true, EXISTS },
 };
 
 /* ------------------------------------------------------------- the check */
@@ -257,11 +315,14 @@ static void check(const struct scenario *sc, bool survived)
 	const struct check c = { dir, sc->act == act_open, fail };
 	int want = survived ? sc->when_finished : sc->outcome;
 	ushm_space *sp = open_space();
+	int left = sc->act == act_fsck && !survived ? fsck() : 0;
 	struct ushm_segment seg;
 	uint32_t cursor = 0;
 	uint64_t expected = 0;
 	int id = get(sp, 0);
 
+	if (left < 0 || left & (USHM_CHECK_LEFT | USHM_CHECK_RESTART))
+		fail("the next fsck", left, 0);
 	if (id < 0 && id != -ENOENT)
 		fail("lookup", -id, 0);
 	if (!(want & (id < 0 ? ABSENT : EXISTS)))

@@ -219,17 +219,19 @@ static void look(struct state *s)
 	}
 }
 
+static void on_finding(void *arg, const struct verify_finding *finding)
+{
+	(void)arg;
+	fail("%s", finding->text);
+}
+
 static void check_registry(void)
 {
 	struct space *sp = (struct space *)stage.sp;
-	struct text why;
-	char buf[200];
 
 	if (!reg())
 		return;
-	text_init(&why, buf, sizeof(buf));
-	if (verify_registry(reg(), &why))
-		fail("%s", buf);
+	verify_registry(reg(), on_finding, NULL);
 	if (reg()->h->lock || sp->local)
 		fail("a lock is held");
 }

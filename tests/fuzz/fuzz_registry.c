@@ -38,7 +38,7 @@ static bool damaged;
 
 static void expect(const char *what, int r, const int *errors, size_t n)
 {
-	char text[80];
+	char text[VERIFY_TEXT];
 
 	if (r >= 0)
 		return;
@@ -165,14 +165,20 @@ static void call_limit(unsigned which, unsigned value)
 	       EINVAL);
 }
 
-/* Returns whether all is in order. It has to bear damage too. */
-static bool verify(char *buf, size_t size)
+static void keep_first(void *arg, const struct verify_finding *finding)
 {
-	struct registry *r = &((struct space *)space)->reg;
-	struct text why;
+	char *text = arg;
 
-	text_init(&why, buf, size);
-	return verify_registry(r, &why) == 0;
+	if (!*text)
+		snprintf(text, VERIFY_TEXT, "%s", finding->text);
+}
+
+/* Returns whether all is in order. It has to bear damage too. */
+static bool verify(char text[VERIFY_TEXT])
+{
+	*text = '\0';
+	return verify_registry(&((struct space *)space)->reg, keep_first,
+			       text) == 0;
 }
 
 static void call(unsigned op, unsigned a, unsigned b, unsigned c,
@@ -180,7 +186,7 @@ static void call(unsigned op, unsigned a, unsigned b, unsigned c,
 {
 	struct ushm_segment seg;
 	struct ushm_info info;
-	char text[200];
+	char text[VERIFY_TEXT];
 	int id;
 
 	switch (op % 20) {
@@ -246,7 +252,7 @@ static void call(unsigned op, unsigned a, unsigned b, unsigned c,
 		break;
 	case 18:
 		if (a == 0) /* it takes long */
-			(void)verify(text, sizeof(text));
+			(void)verify(text);
 		break;
 	default:
 		scene_damage(input_u64(in));
@@ -261,7 +267,7 @@ static void play(struct input *in)
 {
 	struct ushm_segment seg;
 	struct ushm_info info;
-	char text[200];
+	char text[VERIFY_TEXT];
 
 	for (unsigned n = 0; n < MAX_OPS && in->left >= 4; n++) {
 		uint32_t op = input_u32(in);
@@ -277,7 +283,7 @@ static void play(struct input *in)
 	(void)ushm_set(space, scene.ids[0], 0, 0, 0600);
 	(void)ushm_info(space, &info);
 	(void)ushm_write_proc(space, sink);
-	if (!damaged && !verify(text, sizeof(text)))
+	if (!damaged && !verify(text))
 		watch_fail("leaves a registry that is not in order", text);
 }
 

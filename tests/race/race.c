@@ -200,11 +200,15 @@ static void hold(void)
 			abort();
 }
 
+static void on_finding(void *arg, const struct verify_finding *finding)
+{
+	(void)arg;
+	fail(finding->text, 0, 0);
+}
+
 static void check(void)
 {
 	struct layout_segment s;
-	char buf[200];
-	struct text why;
 	int id;
 
 	finds_dead();
@@ -217,10 +221,7 @@ static void check(void)
 		if (segment_get(first, key, 0, 0, &id) == 0 &&
 		    segment_stat(first, id, &s) == 0 && s.attaches != 0)
 			fail("nattch of the dead", (long)s.attaches, key);
-	text_init(&why, buf, sizeof(buf));
-	id = verify_registry(&first->reg, &why);
-	if (id)
-		fail(buf, id, 0);
+	verify_registry(&first->reg, on_finding, NULL);
 }
 
 static void play(unsigned round)

@@ -93,6 +93,20 @@ gone()
 	[ ! -e "$1" ]
 }
 
+# word FILE OFFSET: the 4 bytes there, as a number
+word()
+{
+	od -A n -t u4 -j "$2" -N 4 "$1" | tr -d ' '
+}
+
+# poke FILE OFFSET VALUE: write 4 bytes, the lowest first
+poke()
+{
+	for shift in 0 8 16 24; do
+		printf "\\$(printf %03o $(($3 >> shift & 255)))"
+	done | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
 compile()
 {
 	printf 'int main(void) { return 0; }\n' >prog.c
