@@ -355,7 +355,8 @@ static void keep(void *arg, const struct verify_finding *f)
 	struct kept *k = arg;
 
 	k->f[k->n] = *f;
-	k->f[k->n].text = strcpy(k->text[k->n], f->text);
+	memccpy(k->text[k->n], f->text, '\0', VERIFY_TEXT - 1);
+	k->f[k->n].text = k->text[k->n];
 	k->n++;
 }
 

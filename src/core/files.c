@@ -145,7 +145,7 @@ bool files_abandoned(int dir, const struct file *f)
 	    sys_now() - st.mtime < SETTLED_SECONDS)
 		return false;
 	return procfs_task((int)f->number, 0, &task) == -ENOENT ||
-	       sys_now() - st.mtime > 60 * SETTLED_SECONDS;
+	       sys_now() - st.mtime > 60L * SETTLED_SECONDS;
 }
 
 uint64_t files_bytes(int dir, const char *name)

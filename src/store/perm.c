@@ -98,7 +98,7 @@ int perm_check_lock(const struct layout_segment *s, bool lock)
 
 int perm_check_lock_limit(uint64_t pages)
 {
-	struct sys_rlimit limit;
+	struct sys_rlimit limit = { 0 };
 
 	if (sys_prlimit(RLIMIT_MEMLOCK, NULL, &limit) < 0 ||
 	    pages <= limit.cur / LAYOUT_PAGE || capable(CAP_IPC_LOCK))

@@ -351,7 +351,7 @@ struct sweep {
 static void sweep_one(const struct sweep *s, const char *parent, int parent_fd,
 		      const char *name)
 {
-	struct private_record rec;
+	struct private_record rec = { 0 };
 	char path[PATH_MAX];
 	int fd = open_own(parent_fd, name), r = 0;
 	unsigned files;
