@@ -25,6 +25,12 @@ struct procfs_task {
 int procfs_task(int pid, int tid, struct procfs_task *ret);
 
 /*
+ * Which pid namespace process 'pid' is in, as its inode, and its number there.
+ * 0 or -errno.
+ */
+int procfs_pid_space(int pid, uint64_t *ret_ns, int *ret_inner);
+
+/*
  * Call 'each' for every process, or every thread of process 'pid' if that is
  * not 0, until it returns non-zero, and return that; 0 at the end, or a
  * negative errno.

@@ -17,7 +17,9 @@
 #include "base/procfs.h"
 
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
-#define FOUND_CHILD  1u /* in layout_proc.forking: no claim looks like that */
+#define STRANGER_NS  INT64_C(3000000000) /* also one that cannot be asked for \
+					  */
+#define FOUND_CHILD 1u /* in layout_proc.forking: no claim looks like that */
 
 /* ------------------------------------------------------------- own words */
 
@@ -285,12 +287,13 @@ static bool process_gone(const struct registry *reg,
 
 struct child_search {
 	const struct registry *r;
+	const struct life_self *self;
 	int parent;	/* its pid while it lives, or 0 */
 	uint64_t since; /* the fork began, in ticks */
 	int found;
 };
 
-static bool has_slot(const struct registry *r, int pid)
+static bool has_slot(const struct registry *r, uint64_t pid_ns, int pid)
 {
 	uint32_t used = load_acquire(&r->h->procs.used);
 
@@ -300,11 +303,22 @@ static bool has_slot(const struct registry *r, int pid)
 
 		/* Not that of a dead one whose number it was given. */
 		if (claim_pid(claim) == pid &&
+		    load_relaxed(&p->pid_ns) == pid_ns &&
 		    (claim_state(claim) == PROC_CLAIMING ||
 		     (claim_state(claim) == PROC_LIVE && !life_marked(p))))
 			return true;
 	}
 	return false;
+}
+
+/* A container's process, which is in the registry by another number. */
+static bool has_slot_elsewhere(const struct child_search *s, int pid)
+{
+	uint64_t ns;
+	int inner;
+
+	return procfs_pid_space(pid, &ns, &inner) == 0 &&
+	       ns != s->self->pid_ns && has_slot(s->r, ns, inner);
 }
 
 /*
@@ -324,24 +338,63 @@ static int may_be_child(void *arg, int pid)
 		return 0;
 	if (s->parent && task.ppid != s->parent)
 		return 0;
-	if (has_slot(s->r, pid))
+	if (has_slot(s->r, s->self->pid_ns, pid))
 		return 0;
 	maps = maps_registry(s->r, pid, 0);
 	if (maps < 0)
 		maps = maps != -ENOENT && maps != -ESRCH &&
 		       (s->parent || task.start_time < s->since + PROCFS_TICKS);
-	if (!maps)
+	if (!maps || has_slot_elsewhere(s, pid))
 		return 0;
 	s->found = pid;
 	return 1;
 }
 
+/* How long ago the slot was taken, or fork() returned. */
+static int64_t age_of(const struct layout_proc *p)
+{
+	return sys_monotonic_ns() - load_relaxed(&p->forked_at);
+}
+
 /* fork() has returned only just: its child may not have run yet. */
 static bool unborn_is_young(const struct layout_proc *p)
 {
-	int64_t age = sys_monotonic_ns() - load_relaxed(&p->forked_at);
+	int64_t age = age_of(p);
 
 	return age >= 0 && age < CHILDHOOD_NS;
+}
+
+static bool of_our_pid_space(const struct layout_proc *p,
+			     const struct life_self *self)
+{
+	return load_acquire(&p->pid_ns) == self->pid_ns;
+}
+
+/*
+ * A slot of another pid namespace whose owner has no life word yet. There is
+ * nobody to ask for: who is not there after this time does not come. Behind
+ * another clock nothing can be told.
+ */
+static bool stranger_is_late(const struct layout_proc *p,
+			     const struct life_self *self)
+{
+	return load_relaxed(&p->time_ns) == self->time_ns &&
+	       age_of(p) > STRANGER_NS;
+}
+
+/* The same of a child that another process's fork() has reserved it for. */
+static bool strange_child_is_dead(const struct registry *r,
+				  const struct life_self *self,
+				  const struct layout_proc *p)
+{
+	const struct layout_proc *parent =
+		registry_proc(r, load_relaxed(&p->parent) - 1);
+	bool orphan = !parent ||
+		      load_acquire(&parent->claim) != load_relaxed(&p->image) ||
+		      life_marked(parent);
+
+	return stranger_is_late(p, self) &&
+	       (orphan || load_acquire(&p->forking) <= FOUND_CHILD);
 }
 
 /* A slot that a fork() reserved: will there be, or is there, a child? */
@@ -350,11 +403,14 @@ static bool unborn_is_dead(const struct registry *r,
 			   uint64_t claim)
 {
 	uint32_t slot = load_relaxed(&p->parent) - 1, none = 0;
-	struct child_search search = { .r = r };
+	struct child_search search = { .r = r, .self = self };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
 	struct procfs_task task;
 	bool orphan = true;
+
+	if (!of_our_pid_space(p, self))
+		return strange_child_is_dead(r, self, p);
 
 	/* The parent knows its child's number: a child like any other. */
 	if (claim_pid(claim)) {
@@ -390,7 +446,10 @@ static bool unborn_is_dead(const struct registry *r,
 	    may_be_child(&search, (int)load_relaxed(&p->parent_tid)))
 		return false;
 	if (procfs_each(0, may_be_child, &search) == 0)
-		return true;
+		/* If the parent died on the way, its child has another now. */
+		return !search.parent ||
+		       (load_acquire(&parent->claim) == parent_claim &&
+			!life_marked(parent));
 
 	/* There is one: the next who asks looks there first. Not if the slot
 	 * has become another fork's meanwhile. */
@@ -429,7 +488,7 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 	switch (claim_state(claim)) {
 	case PROC_LIVE:
 		/* Numbers of another pid namespace mean nothing here. */
-		if (load_relaxed(&p->pid_ns) != self->pid_ns)
+		if (!of_our_pid_space(p, self))
 			return marked_for_good(p, claim);
 		born = load_relaxed(&p->born);
 		if (load_relaxed(&p->time_ns) != self->time_ns)
@@ -437,6 +496,9 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		return process_gone(r, self, claim_pid(claim), born,
 				    load_relaxed(&p->image));
 	case PROC_CLAIMING:
+		if (!of_our_pid_space(p, self))
+			return life_marked(p) ? marked_for_good(p, claim)
+					      : stranger_is_late(p, self);
 		return claim_pid(claim) != self->pid &&
 		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:

@@ -6,14 +6,15 @@
  * Lock: none; a slot changes hands by compare-and-swap on its claim. A dead
  * owner's slot is freed by the sweep (store/ledger.h), which holds the lock.
  * Crash: a slot whose owner was killed while CLAIMING has no attachments, and
- * its claim already holds the pid by which it is found dead.
+ * its claim already holds the pid by which it is found dead. Killed before it
+ * had said of which pid namespace that is, the slot is lost: nobody can tell.
  */
 #include "store/procs.h"
 
 #include "base/step.h"
 
-/* Take any free slot. */
-static int slot_take(struct registry *r, uint32_t state, int pid,
+/* Take any free slot, CLAIMING, for process 'pid' of namespace 'pid_ns'. */
+static int slot_take(struct registry *r, int pid, uint64_t pid_ns,
 		     uint32_t *ret_slot)
 {
 	struct layout_array *array = &r->h->procs;
@@ -29,7 +30,12 @@ static int slot_take(struct registry *r, uint32_t state, int pid,
 		while (used <= i && !swap_if(&array->used, &used, i + 1))
 			;
 		if (swap_if(&r->procs[i].claim, &free,
-			    claim_next(free, state, pid))) {
+			    claim_next(free, PROC_CLAIMING, pid))) {
+			store_relaxed(&r->procs[i].forked_at,
+				      sys_monotonic_ns());
+
+			/* Pairs with life.c: no pid is looked at before. */
+			store_release(&r->procs[i].pid_ns, pid_ns);
 			*ret_slot = i;
 			return 0;
 		}
@@ -53,7 +59,7 @@ int procs_claim(struct registry *r, const struct life_self *self,
 	uint32_t slot;
 	int ret;
 
-	ret = slot_take(r, PROC_CLAIMING, self->pid, &slot);
+	ret = slot_take(r, self->pid, self->pid_ns, &slot);
 	if (ret < 0)
 		return ret;
 	step("procs: claiming");
@@ -85,8 +91,8 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	int err;
 
 	/* Ours, until whoever looks at it can tell whose child it is for. */
-	err = slot_take(r, PROC_CLAIMING, claim_pid(load_relaxed(&mine->claim)),
-			&slot);
+	err = slot_take(r, claim_pid(load_relaxed(&mine->claim)),
+			load_relaxed(&mine->pid_ns), &slot);
 	if (err < 0)
 		return err;
 	step("procs: reserving");
@@ -95,10 +101,8 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	store_relaxed(&p->parent, parent + 1);
 	store_relaxed(&p->image, load_relaxed(&mine->claim));
 	store_relaxed(&p->parent_tid, tid);
-	store_relaxed(&p->pid_ns, load_relaxed(&mine->pid_ns));
 	store_relaxed(&p->time_ns, load_relaxed(&mine->time_ns));
 	store_relaxed(&p->born, life_clock());
-	store_relaxed(&p->forked_at, sys_monotonic_ns());
 	store_relaxed(&p->forking, (uint32_t)claim);
 	store_release(&p->claim, claim);
 	step("procs: child's slot reserved");
@@ -174,6 +178,8 @@ void procs_free(struct registry *r, uint32_t slot)
 	struct layout_proc *p = &r->procs[slot];
 
 	life_clear(p);
+	store_relaxed(&p->pid_ns, 0);
+	store_relaxed(&p->time_ns, 0);
 	store_relaxed(&p->parent, 0);
 	store_relaxed(&p->forking, 0);
 	store_relaxed(&p->exit_time, 0);
@@ -196,8 +202,10 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 	switch (claim_state(claim)) {
 	case PROC_LIVE:
 		return life_marked(p);
-	case PROC_UNBORN:
 	case PROC_CLAIMING:
+		/* Its owner has not said yet what its pid means. */
+		return load_acquire(&p->pid_ns) != 0;
+	case PROC_UNBORN:
 	case PROC_DYING:
 		return true;
 	default:
