@@ -203,6 +203,15 @@ void lock_take(struct registry *r, const struct life_self *self, uint32_t me)
 	}
 }
 
+bool lock_is_busy(const struct registry *r)
+{
+	uint32_t owner = load_acquire(&r->h->lock) & ~WAITERS;
+	const struct layout_proc *p;
+
+	p = owner ? registry_proc(r, owner - 1) : NULL;
+	return p && !life_marked(p);
+}
+
 void lock_release(struct registry *r)
 {
 	uint32_t *word = &r->h->lock;
