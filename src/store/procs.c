@@ -164,13 +164,16 @@ void procs_forked(struct registry *r, const struct procs_child *child, int pid)
 
 bool procs_condemn(struct registry *r, uint32_t slot, uint64_t claim)
 {
+	uint64_t dying = claim_make(claim, PROC_DYING, claim_pid(claim));
 	struct layout_proc *p = registry_proc(r, slot);
 	uint64_t again;
 
-	return p && procs_is_suspect(r, slot, &again) && again == claim &&
-	       (claim_state(claim) == PROC_DYING ||
-		swap_if(&p->claim, &claim,
-			claim_make(claim, PROC_DYING, claim_pid(claim))));
+	if (!p || !procs_is_suspect(r, slot, &again))
+		return false;
+
+	/* Who condemned it first may have been killed over it. */
+	return again == dying ||
+	       (again == claim && swap_if(&p->claim, &claim, dying));
 }
 
 void procs_free(struct registry *r, uint32_t slot)

@@ -258,3 +258,27 @@ CASE("life", number_of_another_pid_namespace_is_not_looked_up)
 	claim = nobody_in(sp, 1, PROC_CLAIMING, 0);
 	CHECK(!procs_is_suspect(&sp->reg, 1, &claim));
 }
+
+CASE("life", sweep_of_a_killed_sweeper_is_finished_at_once)
+{
+	struct space *sp;
+	uint64_t claim;
+	int id;
+
+	unit_dir();
+	sp = (struct space *)open_here();
+	REQUIRE(ushm_get((ushm_space *)sp, 5, 4096, IPC_CREAT | 0600, &id) ==
+		0);
+
+	/* Found dead; meanwhile another has condemned it, and was killed. */
+	claim = nobody_in(sp, 1, PROC_UNBORN, sp->self.pid_ns);
+	registry_proc(&sp->reg, 1)->claim = claim_make(claim, PROC_DYING,
+						       claim_pid(claim));
+	CHECK(procs_condemn(&sp->reg, 1, claim));
+
+	/* Nor is the slot's next owner condemned. */
+	claim = claim_next(claim, PROC_UNBORN, 1 << 30);
+	registry_proc(&sp->reg, 1)->claim = claim;
+	CHECK(!procs_condemn(&sp->reg, 1,
+			     nobody_in(sp, 2, PROC_UNBORN, sp->self.pid_ns)));
+}
