@@ -69,6 +69,8 @@ int procfs_task(int pid, int tid, struct procfs_task *ret)
 			ret->ppid = (int)value;
 		else if (field == 9)
 			ret->exiting = value & PF_EXITING;
+		else if (field == 20)
+			ret->threads = (unsigned)value;
 		else if (field == 22)
 			ret->start_time = value;
 	}

@@ -15,6 +15,8 @@ struct procfs_task {
 	char state; /* 'R', 'S', ... 'Z', 'X' */
 	int ppid;
 	bool exiting;	     /* it will never run user code again */
+	unsigned threads;    /* of its process, those that have ended but for
+			      * their entry in /proc too */
 	uint64_t start_time; /* since boot, in ticks */
 };
 

@@ -17,8 +17,9 @@
 #include "base/procfs.h"
 
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
-#define STRANGER_NS  INT64_C(3000000000) /* also one that cannot be asked for \
-					  */
+#define STRANGER_NS                                              \
+	INT64_C(3000000000) /* also one that cannot be asked for \
+			     */
 #define FOUND_CHILD 1u /* in layout_proc.forking: no claim looks like that */
 
 /* ------------------------------------------------------------- own words */
@@ -210,6 +211,7 @@ void life_self(struct life_self *ret)
 
 struct live_task {
 	int pid, tid;
+	unsigned seen; /* threads that have stopped */
 };
 
 /* Stops at a thread that may still run user code. */
@@ -219,10 +221,36 @@ static int task_lives(void *arg, int tid)
 	struct procfs_task task;
 	int r = procfs_task(t->pid, tid, &task);
 
+	t->seen++;
 	if (r == -ENOENT || (r == 0 && task.exiting))
 		return 0;
 	t->tid = tid;
 	return 1;
+}
+
+/*
+ * Stops at a thread that may still run, with 1; 0: there is none; or an error.
+ * The kernel's list ends early, or skips, when a thread goes away that it has
+ * just told of. So it counts only if it was complete.
+ */
+static int find_live_task(struct live_task *t)
+{
+	struct procfs_task before, after;
+	int r;
+
+	for (int i = 0; i < 4; i++) {
+		t->seen = 0;
+		r = procfs_task(t->pid, 0, &before);
+		if (r == 0)
+			r = procfs_each(t->pid, task_lives, t);
+		if (r == 0)
+			r = procfs_task(t->pid, 0, &after);
+		if (r != 0)
+			return r == -ENOENT ? 0 : r;
+		if (t->seen == before.threads && t->seen == after.threads)
+			return 0;
+	}
+	return -EAGAIN;
 }
 
 struct map_search {
@@ -273,8 +301,8 @@ static bool process_gone(const struct registry *reg,
 	if (task.start_time > born)
 		return true; /* the number was given to another since */
 
-	r = procfs_each(pid, task_lives, &live);
-	if (r == 0 || r == -ENOENT)
+	r = find_live_task(&live);
+	if (r == 0)
 		return true; /* every thread has stopped */
 	if (r < 0)
 		return false;

@@ -124,14 +124,14 @@ static void detach(int lane, int slot)
 	truth_set(word, 0, 0, 0);
 }
 
-/* What has a hole counts twice. */
+/* What has a hole counts twice; for a moment, as on Linux, three times. */
 static void split(int lane, int slot)
 {
 	uint64_t *word = &me->lanes[lane].held[slot], was = *word, start;
 
 	if (truth_low(was) != 1)
 		return;
-	truth_set(word, truth_id(was), 1, 2);
+	truth_set(word, truth_id(was), 1, 3);
 	begin(lane, CALL_MUNMAP, &start);
 	if (munmap(address[lane][slot] + PAGE, PAGE) < 0)
 		fail("munmap: %s", strerror(errno));
