@@ -472,6 +472,8 @@ bool crowd_settle(void)
 
 void crowd_go_on(void)
 {
+	/* Who was parked has not stood still by its own fault. */
+	memset(seen, 0, sizeof(seen));
 	park = 0;
 	store_release(&shared->park, 0u);
 }
