@@ -69,10 +69,54 @@ int procfs_task(int pid, int tid, struct procfs_task *ret)
 			ret->ppid = (int)value;
 		else if (field == 9)
 			ret->exiting = value & PF_EXITING;
+		else if (field == 20)
+			ret->threads = (unsigned)value;
 		else if (field == 22)
 			ret->start_time = value;
 	}
 	ret->exiting |= ret->state == 'Z' || ret->state == 'X';
+	return 0;
+}
+
+/* The last number of the line "NSpid:". */
+static int innermost(const char *s, const char *end)
+{
+	static const char name[] = "\nNSpid:";
+	uint64_t number = 0;
+
+	s = memmem(s, (size_t)(end - s), name, sizeof(name) - 1);
+	if (!s)
+		return -EIO;
+	for (s += sizeof(name) - 1; s < end && *s != '\n';)
+		if (!text_parse(&s, end, 10, &number))
+			s++;
+	return (int)number;
+}
+
+int procfs_pid_space(int pid, uint64_t *ret_ns, int *ret_inner)
+{
+	char path[64], buf[2048];
+	struct sys_stat st;
+	int fd, r;
+	long n;
+
+	proc_path(path, sizeof(path), pid, 0, "/ns/pid");
+	r = sys_stat(AT_FDCWD, path, 0, &st);
+	if (r < 0)
+		return r;
+	proc_path(path, sizeof(path), pid, 0, "/status");
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	n = sys_read(fd, buf, sizeof(buf));
+	(void)sys_close(fd);
+	if (n < 0)
+		return (int)n;
+	r = innermost(buf, buf + n);
+	if (r < 0)
+		return r;
+	*ret_ns = st.ino;
+	*ret_inner = r;
 	return 0;
 }
 

@@ -15,6 +15,8 @@ struct procfs_task {
 	char state; /* 'R', 'S', ... 'Z', 'X' */
 	int ppid;
 	bool exiting;	     /* it will never run user code again */
+	unsigned threads;    /* of its process, those that have ended but for
+			      * their entry in /proc too */
 	uint64_t start_time; /* since boot, in ticks */
 };
 
@@ -23,6 +25,12 @@ struct procfs_task {
  * -ENOENT when there is none, or what open(2) and read(2) returned.
  */
 int procfs_task(int pid, int tid, struct procfs_task *ret);
+
+/*
+ * Which pid namespace process 'pid' is in, as its inode, and its number there.
+ * 0 or -errno.
+ */
+int procfs_pid_space(int pid, uint64_t *ret_ns, int *ret_inner);
 
 /*
  * Call 'each' for every process, or every thread of process 'pid' if that is

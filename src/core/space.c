@@ -565,8 +565,13 @@ int space_enter(struct space *sp, struct space_entry *e)
 
 	if (ret < 0)
 		return ret;
-	/* A new slot: what our own earlier programs left is in any slot. */
-	look_around(sp, ret == 1 ? UINT32_MAX / 2 : LOOK);
+	/* A new slot: what our own earlier programs left is in any slot. Else
+	 * the dead can wait for who finds the lock free: its holder may be
+	 * stopped, and a reader has no need of it. */
+	if (ret == 1)
+		look_around(sp, UINT32_MAX / 2);
+	else if (!lock_is_busy(&sp->reg))
+		look_around(sp, LOOK);
 	if (limits_forced(sp))
 		limits_sweep_orphans(sp);
 	return 0;

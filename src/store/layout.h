@@ -63,7 +63,8 @@ struct layout_proc {
 	uint64_t claim;	   /* atomic */
 	uint64_t born;	   /* when it was claimed: since boot, in clock ticks as
 			    * field 22 of /proc/pid/stat, rounded up */
-	uint64_t pid_ns;   /* inode of the pid namespace that 'pid' is from */
+	uint64_t pid_ns;   /* inode of the pid namespace that 'pid' is from;
+			    * 0: not said yet */
 	uint64_t image;	   /* differs for each execve() */
 	int64_t exit_time; /* set by exit(), seconds of the Epoch, or 0 */
 	uint32_t life_word;    /* bit 0: which word; bit 1: the thread that
@@ -218,6 +219,10 @@ struct layout_header {
 	uint32_t unused;
 	uint64_t locked; /* pages of segments that are SHM_LOCKED */
 
+	/* The pid namespace of all who ever had a process slot; 0: nobody had,
+	 * 1: they are of several. Atomic. */
+	uint64_t pid_ns;
+
 	/*
 	 * Undo log of the change in progress. 'undo_count' > 0: restore the
 	 * entries backwards. 'guard_count': sequence numbers that the change
@@ -241,6 +246,7 @@ static_assert(sizeof(struct layout_undo_entry) == 16, "undo entry");
 static_assert(offsetof(struct layout_header, segments) == 80, "header");
 static_assert(offsetof(struct layout_header, lock) == 256, "header");
 static_assert(offsetof(struct layout_header, shmmax) == 384, "header");
+static_assert(offsetof(struct layout_header, pid_ns) == 472, "header");
 static_assert(offsetof(struct layout_header, undo) == 536, "header");
 static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "header");
 

@@ -18,7 +18,10 @@
 #include "base/step.h"
 
 #define CHILDHOOD_NS 20000000 /* a forked child should have run by then */
-#define FOUND_CHILD  1u /* in layout_proc.forking: no claim looks like that */
+#define STRANGER_NS                                              \
+	INT64_C(3000000000) /* also one that cannot be asked for \
+			     */
+#define FOUND_CHILD 1u /* in layout_proc.forking: no claim looks like that */
 
 /* ------------------------------------------------------------- own words */
 
@@ -209,6 +212,7 @@ void life_self(struct life_self *ret)
 
 struct live_task {
 	int pid, tid;
+	unsigned seen; /* threads that have stopped */
 };
 
 /* Stops at a thread that may still run user code. */
@@ -218,10 +222,36 @@ static int task_lives(void *arg, int tid)
 	struct procfs_task task;
 	int r = procfs_task(t->pid, tid, &task);
 
+	t->seen++;
 	if (r == -ENOENT || (r == 0 && task.exiting))
 		return 0;
 	t->tid = tid;
 	return 1;
+}
+
+/*
+ * Stops at a thread that may still run, with 1; 0: there is none; or an error.
+ * The kernel's list ends early, or skips, when a thread goes away that it has
+ * just told of. So it counts only if it was complete.
+ */
+static int find_live_task(struct live_task *t)
+{
+	struct procfs_task before, after;
+	int r;
+
+	for (int i = 0; i < 4; i++) {
+		t->seen = 0;
+		r = procfs_task(t->pid, 0, &before);
+		if (r == 0)
+			r = procfs_each(t->pid, task_lives, t);
+		if (r == 0)
+			r = procfs_task(t->pid, 0, &after);
+		if (r != 0)
+			return r == -ENOENT ? 0 : r;
+		if (t->seen == before.threads && t->seen == after.threads)
+			return 0;
+	}
+	return -EAGAIN;
 }
 
 struct map_search {
@@ -274,8 +304,8 @@ static bool process_gone(const struct registry *reg,
 	if (task.start_time > born)
 		return true; /* the number was given to another since */
 
-	r = procfs_each(pid, task_lives, &live);
-	if (r == 0 || r == -ENOENT)
+	r = find_live_task(&live);
+	if (r == 0)
 		return true; /* every thread has stopped */
 	if (r < 0)
 		return false;
@@ -288,25 +318,23 @@ static bool process_gone(const struct registry *reg,
 
 struct child_search {
 	const struct registry *r;
-	uint64_t pid_ns; /* whose numbers we see */
-	int parent;	 /* its pid while it lives, or 0 */
-	uint64_t since;	 /* the fork began, in ticks */
+	const struct life_self *self;
+	int parent;	/* its pid while it lives, or 0 */
+	uint64_t since; /* the fork began, in ticks */
 	int found;
 };
 
-static bool has_slot(const struct child_search *s, int pid)
+static bool has_slot(const struct child_search *s, uint64_t pid_ns, int pid)
 {
 	const struct registry *r = s->r;
 	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
 
-	if (used > r->max_procs)
-		used = r->max_procs;
 	for (uint32_t i = 0; i < used; i++) {
 		const struct layout_proc *p = &r->procs[i];
 		uint64_t claim = load_acquire(&p->claim);
 
 		if (claim_pid(claim) != pid ||
-		    load_relaxed(&p->pid_ns) != s->pid_ns)
+		    load_relaxed(&p->pid_ns) != pid_ns)
 			continue;
 		/* Not that of a dead one whose number it was given. */
 		if ((claim_state(claim) == PROC_CLAIMING &&
@@ -315,6 +343,16 @@ static bool has_slot(const struct child_search *s, int pid)
 			return true;
 	}
 	return false;
+}
+
+/* A container's process, which is in the registry by another number. */
+static bool has_slot_elsewhere(const struct child_search *s, int pid)
+{
+	uint64_t ns;
+	int inner;
+
+	return procfs_pid_space(pid, &ns, &inner) == 0 &&
+	       ns != s->self->pid_ns && has_slot(s, ns, inner);
 }
 
 /*
@@ -334,25 +372,76 @@ static int may_be_child(void *arg, int pid)
 		return 0;
 	if (s->parent && task.ppid != s->parent)
 		return 0;
-	if (has_slot(s, pid))
+	if (has_slot(s, s->self->pid_ns, pid))
 		return 0;
 	maps = maps_registry(s->r, pid, 0);
 	if (maps < 0)
 		maps = maps != -ENOENT && maps != -ESRCH &&
 		       (s->parent || task.start_time < s->since + PROCFS_TICKS);
-	if (!maps)
+	if (!maps || has_slot_elsewhere(s, pid))
 		return 0;
 	s->found = pid;
 	return 1;
 }
 
+/* How long ago the slot was taken, or fork() returned. */
+static int64_t age_of(const struct layout_proc *p)
+{
+	return sys_monotonic_ns() - load_relaxed(&p->forked_at);
+}
+
 /* fork() has returned only just: its child may not have run yet. */
 static bool unborn_is_young(const struct layout_proc *p)
 {
-	uint64_t age = (uint64_t)sys_monotonic_ns() -
-		       (uint64_t)load_relaxed(&p->forked_at);
+	uint64_t age = (uint64_t)age_of(p);
 
 	return age < CHILDHOOD_NS;
+}
+
+/*
+ * A process of another pid namespace: the mark is all there is. It comes a
+ * little before the last of its threads has stopped, so look twice.
+ */
+static bool marked_for_good(const struct layout_proc *p, uint64_t claim)
+{
+	uint32_t nobody = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (!life_marked(p) ||
+		    load_relaxed(&p->life_word) & LIFE_LEFT ||
+		    load_acquire(&p->claim) != claim)
+			return false;
+		if (i == 0)
+			(void)sys_futex_wait(&nobody, 0, 2000000);
+	}
+	return true;
+}
+
+static bool of_our_pid_space(const struct registry *r,
+			     const struct layout_proc *p,
+			     const struct life_self *self)
+{
+	return life_pid_ns(r, p) == self->pid_ns;
+}
+
+/*
+ * The same in another pid namespace: there is nobody to ask for. The child of
+ * a dead parent that is not there after this time does not come; behind
+ * another clock nothing can be told.
+ */
+static bool strange_child_is_dead(const struct registry *r,
+				  const struct life_self *self,
+				  const struct layout_proc *p)
+{
+	const struct layout_proc *parent =
+		registry_proc(r, load_relaxed(&p->parent) - 1);
+	uint64_t claim = load_relaxed(&p->image);
+	bool orphan = !parent || claim_state(claim) != PROC_LIVE ||
+		      load_acquire(&parent->claim) != claim ||
+		      marked_for_good(parent, claim);
+
+	return orphan && load_relaxed(&p->time_ns) == self->time_ns &&
+	       age_of(p) > STRANGER_NS;
 }
 
 /* A slot that a fork() reserved: will there be, or is there, a child? */
@@ -361,11 +450,14 @@ static bool unborn_is_dead(const struct registry *r,
 			   uint64_t claim)
 {
 	uint32_t slot = load_relaxed(&p->parent) - 1, none = 0;
-	struct child_search search = { .r = r, .pid_ns = self->pid_ns };
+	struct child_search search = { .r = r, .self = self };
 	const struct layout_proc *parent;
 	uint64_t parent_claim;
 	struct procfs_task task;
 	bool orphan = true;
+
+	if (!of_our_pid_space(r, p, self))
+		return strange_child_is_dead(r, self, p);
 
 	/* The parent knows its child's number: a child like any other. */
 	if (claim_pid(claim)) {
@@ -407,7 +499,7 @@ static bool unborn_is_dead(const struct registry *r,
 		 * this was no search for it. */
 		return !search.parent ||
 		       (load_acquire(&parent->claim) == parent_claim &&
-			!life_is_dead(r, self, slot, parent_claim));
+			!life_marked(parent));
 	}
 
 	/* There is one: the next who asks looks there first. Not if the slot
@@ -415,25 +507,6 @@ static bool unborn_is_dead(const struct registry *r,
 	store_relaxed(&p->parent_tid, (uint32_t)search.found);
 	(void)swap_if(&p->forking, &none, FOUND_CHILD);
 	return false;
-}
-
-/*
- * A process of another pid namespace: the mark is all there is. It comes a
- * little before the last of its threads has stopped, so look twice.
- */
-static bool marked_for_good(const struct layout_proc *p, uint64_t claim)
-{
-	uint32_t nobody = 0;
-
-	for (int i = 0; i < 2; i++) {
-		if (!life_marked(p) ||
-		    load_relaxed(&p->life_word) & LIFE_LEFT ||
-		    load_acquire(&p->claim) != claim)
-			return false;
-		if (i == 0)
-			(void)sys_futex_wait(&nobody, 0, 2000000);
-	}
-	return true;
 }
 
 bool life_is_dead(const struct registry *r, const struct life_self *self,
@@ -447,7 +520,7 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 	switch (claim_state(claim)) {
 	case PROC_LIVE:
 		/* Numbers of another pid namespace mean nothing here. */
-		if (load_relaxed(&p->pid_ns) != self->pid_ns)
+		if (!of_our_pid_space(r, p, self))
 			return marked_for_good(p, claim);
 		born = load_relaxed(&p->born);
 		if (load_relaxed(&p->time_ns) != self->time_ns)
@@ -455,12 +528,13 @@ bool life_is_dead(const struct registry *r, const struct life_self *self,
 		return process_gone(r, self, claim_pid(claim), born,
 				    load_relaxed(&p->image));
 	case PROC_CLAIMING:
-		return load_relaxed(&p->pid_ns) == self->pid_ns &&
-		       claim_pid(claim) != self->pid &&
+		/* Not before it has its life word: it may be stopped. */
+		if (!of_our_pid_space(r, p, self))
+			return life_marked(p) && marked_for_good(p, claim);
+		return claim_pid(claim) != self->pid &&
 		       process_gone(r, self, claim_pid(claim), UINT64_MAX, 0);
 	case PROC_UNBORN:
-		return load_relaxed(&p->pid_ns) == self->pid_ns &&
-		       unborn_is_dead(r, self, p, claim);
+		return unborn_is_dead(r, self, p, claim);
 	case PROC_DYING:
 		return true;
 	default:

@@ -24,6 +24,9 @@
 #define LIFE_WHICH 1u
 #define LIFE_LEFT  2u
 
+/* In layout_header.pid_ns; no inode of a namespace is so low. */
+#define LIFE_SEVERAL_NS 1u
+
 /* What this process is: filled by life_self() anew in every process. */
 struct life_self {
 	int pid;
@@ -34,6 +37,21 @@ void life_self(struct life_self *ret);
 
 /* Now, in the units of layout_proc.born. */
 uint64_t life_clock(void);
+
+/*
+ * The pid namespace that the slot's pid is from, or 0 if that cannot be known:
+ * its owner has not said yet, and owners are of several.
+ */
+static inline uint64_t life_pid_ns(const struct registry *r,
+				   const struct layout_proc *p)
+{
+	uint64_t ns = load_acquire(&p->pid_ns);
+
+	if (ns)
+		return ns;
+	ns = load_acquire(&r->h->pid_ns);
+	return ns == LIFE_SEVERAL_NS ? 0 : ns;
+}
 
 /* Make the life word of a slot that is nobody's, or only ours, all zero. */
 void life_clear(struct layout_proc *p);

@@ -322,6 +322,15 @@ uint32_t lock_owner(const struct registry *r)
 	return load_acquire(&r->h->lock) & ~WAITERS;
 }
 
+bool lock_is_busy(const struct registry *r)
+{
+	uint32_t owner = load_acquire(&r->h->lock) & ~WAITERS;
+	const struct layout_proc *p;
+
+	p = owner ? registry_proc(r, owner - 1) : NULL;
+	return p && !life_marked(p);
+}
+
 void lock_release(struct registry *r)
 {
 	uint32_t *word = &r->h->lock;

@@ -36,6 +36,9 @@ bool lock_try(struct registry *r, const struct life_self *self, uint32_t me,
 /* The process slot + 1 that the lock word names, or 0. */
 uint32_t lock_owner(const struct registry *r);
 
+/* Held by a living process just now, which may be stopped. */
+bool lock_is_busy(const struct registry *r);
+
 /* All of these: only with the lock held. */
 void undo_set32(struct registry *r, uint32_t *field, uint32_t value);
 void undo_set64(struct registry *r, uint64_t *field, uint64_t value);

@@ -6,7 +6,9 @@
  * Lock: none; a slot changes hands by compare-and-swap on its claim. A dead
  * owner's slot is freed by the sweep (store/ledger.h), which holds the lock.
  * Crash: a slot whose owner was killed while CLAIMING has no attachments, and
- * its claim already holds the pid by which it is found dead.
+ * its claim already holds the pid by which it is found dead. Killed before it
+ * had said of which pid namespace that is, in a namespace where processes of
+ * several meet, it leaves the slot lost until fsck: nobody can tell.
  */
 #include "store/procs.h"
 
@@ -17,16 +19,25 @@ uint32_t procs_used(const struct registry *r)
 	return registry_used(r, &r->h->procs, r->max_procs);
 }
 
-/*
- * Take any free slot, for a process of pid namespace 'ns'. Until that is
- * written nobody can judge the claim: killed in between, the slot is lost.
- */
-static int slot_take(struct registry *r, int pid, uint64_t ns,
+/* Before anybody can see a claim whose pid is of this namespace. */
+static void announce(struct registry *r, uint64_t pid_ns)
+{
+	uint64_t *all = &r->h->pid_ns, seen = load_relaxed(all);
+
+	if (seen == 0 && swap_if(all, &seen, pid_ns))
+		return;
+	if (seen != pid_ns && seen != LIFE_SEVERAL_NS)
+		store_release(all, LIFE_SEVERAL_NS);
+}
+
+/* Take any free slot, CLAIMING, for process 'pid' of namespace 'pid_ns'. */
+static int slot_take(struct registry *r, int pid, uint64_t pid_ns,
 		     uint32_t *ret_slot)
 {
 	struct layout_array *array = &r->h->procs;
 	uint32_t ready = registry_ready(r, array, r->max_procs);
 
+	announce(r, pid_ns);
 	for (uint32_t i = 0; i < ready; i++) {
 		uint32_t used = load_relaxed(&array->used);
 		uint64_t free = load_relaxed(&r->procs[i].claim);
@@ -42,7 +53,11 @@ static int slot_take(struct registry *r, int pid, uint64_t ns,
 			;
 		if (swap_if(&r->procs[i].claim, &free,
 			    claim_next(free, PROC_CLAIMING, pid))) {
-			store_relaxed(&r->procs[i].pid_ns, ns);
+			store_relaxed(&r->procs[i].forked_at,
+				      sys_monotonic_ns());
+
+			/* Pairs with life.c: no pid is looked at before. */
+			store_release(&r->procs[i].pid_ns, pid_ns);
 			*ret_slot = i;
 			return 0;
 		}
@@ -120,7 +135,6 @@ int procs_reserve(struct registry *r, uint32_t parent, uint32_t tid,
 	store_relaxed(&p->parent_tid, tid);
 	store_relaxed(&p->time_ns, load_relaxed(&mine->time_ns));
 	store_relaxed(&p->born, life_clock());
-	store_relaxed(&p->forked_at, sys_monotonic_ns());
 	store_relaxed(&p->forking, (uint32_t)claim);
 	store_release(&p->claim, claim);
 	step("procs: child's slot reserved");
@@ -143,8 +157,10 @@ int procs_be_born(struct registry *r, const struct life_self *self,
 	 * our parent's namespace. */
 	claim = load_acquire(&p->claim);
 	if ((uint32_t)claim == child->token &&
-	    load_relaxed(&p->pid_ns) != self->pid_ns)
+	    load_relaxed(&p->pid_ns) != self->pid_ns) {
+		announce(r, self->pid_ns);
 		store_relaxed(&p->pid_ns, self->pid_ns);
+	}
 	do {
 		if ((uint32_t)claim != child->token)
 			return -ESRCH;
@@ -186,13 +202,16 @@ void procs_forked(struct registry *r, const struct procs_child *child, int pid)
 
 bool procs_condemn(struct registry *r, uint32_t slot, uint64_t claim)
 {
+	uint64_t dying = claim_make(claim, PROC_DYING, claim_pid(claim));
 	struct layout_proc *p = registry_proc(r, slot);
 	uint64_t again;
 
-	return p && procs_is_suspect(r, slot, &again) && again == claim &&
-	       (claim_state(claim) == PROC_DYING ||
-		swap_if(&p->claim, &claim,
-			claim_make(claim, PROC_DYING, claim_pid(claim))));
+	if (!p || !procs_is_suspect(r, slot, &again))
+		return false;
+
+	/* Who condemned it first may have been killed over it. */
+	return again == dying ||
+	       (again == claim && swap_if(&p->claim, &claim, dying));
 }
 
 void procs_free(struct registry *r, uint32_t slot)
@@ -200,10 +219,11 @@ void procs_free(struct registry *r, uint32_t slot)
 	struct layout_proc *p = &r->procs[slot];
 
 	life_clear(p);
+	store_relaxed(&p->pid_ns, 0);
+	store_relaxed(&p->time_ns, 0);
 	store_relaxed(&p->parent, 0);
 	store_relaxed(&p->forking, 0);
 	store_relaxed(&p->exit_time, 0);
-	store_relaxed(&p->pid_ns, 0);
 	/* Pairs with slot_take(): the next owner finds a clean slot. */
 	store_release(&p->claim,
 		      claim_make(load_relaxed(&p->claim), PROC_FREE, 0));
@@ -223,8 +243,10 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 	switch (claim_state(claim)) {
 	case PROC_LIVE:
 		return life_marked(p);
-	case PROC_UNBORN:
 	case PROC_CLAIMING:
+		/* Its owner has not said yet what its pid means. */
+		return life_pid_ns(r, p) != 0;
+	case PROC_UNBORN:
 	case PROC_DYING:
 		return true;
 	default:

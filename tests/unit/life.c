@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "core/space.h"
 #include "ushm.h"
 
 static ushm_space *open_here(void)
@@ -211,4 +212,79 @@ CASE("life", removed_segment_of_a_killed_process_goes_with_the_next_call)
 	/* A call about something else altogether. */
 	CHECK_EQ(ushm_get(sp, 5, 0, 0, &other), 0);
 	CHECK(access(segment_file(0), F_OK) < 0);
+}
+
+/*
+ * A slot that names a process which does not exist, as if 'pid_ns' were its
+ * pid namespace.
+ */
+static uint64_t nobody_in(struct space *sp, uint32_t slot, uint32_t state,
+			  uint64_t pid_ns)
+{
+	struct layout_proc *p = registry_proc(&sp->reg, slot);
+
+	p->pid_ns = pid_ns;
+	p->time_ns = sp->self.time_ns;
+	p->forked_at = sys_monotonic_ns();
+	p->claim = claim_make(0x100, state, 1 << 30);
+	return p->claim;
+}
+
+CASE("life", number_of_another_pid_namespace_is_not_looked_up)
+{
+	static const uint32_t states[] = { PROC_CLAIMING, PROC_UNBORN };
+	struct layout_proc *p;
+	struct space *sp;
+	uint64_t claim;
+	int id;
+
+	unit_dir();
+	sp = (struct space *)open_here();
+	REQUIRE(ushm_get((ushm_space *)sp, 5, 4096, IPC_CREAT | 0600, &id) ==
+		0);
+	p = registry_proc(&sp->reg, 1);
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		claim = nobody_in(sp, 1, states[i], sp->self.pid_ns);
+		CHECK(life_is_dead(&sp->reg, &sp->self, 1, claim));
+
+		/* On its way, for all that we know. A child whose parent is
+		 * gone does not come for ever. */
+		claim = nobody_in(sp, 1, states[i], sp->self.pid_ns + 1);
+		CHECK(!life_is_dead(&sp->reg, &sp->self, 1, claim));
+		p->forked_at -= INT64_C(10000000000);
+		CHECK_EQ(life_is_dead(&sp->reg, &sp->self, 1, claim),
+			 states[i] == PROC_UNBORN);
+	}
+
+	/* Taken a moment ago, by whom it does not say yet: told only where
+	 * all are of one namespace. */
+	claim = nobody_in(sp, 1, PROC_CLAIMING, 0);
+	CHECK(procs_is_suspect(&sp->reg, 1, &claim));
+	CHECK(life_is_dead(&sp->reg, &sp->self, 1, claim));
+	sp->reg.h->pid_ns = LIFE_SEVERAL_NS;
+	CHECK(!procs_is_suspect(&sp->reg, 1, &claim));
+}
+
+CASE("life", sweep_of_a_killed_sweeper_is_finished_at_once)
+{
+	struct space *sp;
+	uint64_t claim;
+	int id;
+
+	unit_dir();
+	sp = (struct space *)open_here();
+	REQUIRE(ushm_get((ushm_space *)sp, 5, 4096, IPC_CREAT | 0600, &id) ==
+		0);
+
+	/* Found dead; meanwhile another has condemned it, and was killed. */
+	claim = nobody_in(sp, 1, PROC_UNBORN, sp->self.pid_ns);
+	registry_proc(&sp->reg, 1)->claim = claim_make(claim, PROC_DYING,
+						       claim_pid(claim));
+	CHECK(procs_condemn(&sp->reg, 1, claim));
+
+	/* Nor is the slot's next owner condemned. */
+	claim = claim_next(claim, PROC_UNBORN, 1 << 30);
+	registry_proc(&sp->reg, 1)->claim = claim;
+	CHECK(!procs_condemn(&sp->reg, 1,
+			     nobody_in(sp, 2, PROC_UNBORN, sp->self.pid_ns)));
 }
