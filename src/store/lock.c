@@ -287,11 +287,11 @@ static bool take(struct registry *r, const struct life_self *self, uint32_t me,
 		if (waits % LONG_WAIT == LONG_WAIT - 1)
 			signals_obey(signals);
 
-		if (!owner_is_dead(r, self, me, seen & ~WAITERS, waits++,
-				   &claim))
-			continue;
-		step("lock: owner found dead");
-		if (take_over(r, seen, claim, mine)) {
+		if (owner_is_dead(r, self, me, seen & ~WAITERS, waits++,
+				  &claim)) {
+			step("lock: owner found dead");
+			if (!take_over(r, seen, claim, mine))
+				continue;
 			step("lock: taken over");
 			undo_rollback(r);
 			return true;
