@@ -21,9 +21,6 @@
 
 /* -------------------------------------------------------------- the undo */
 
-/* Shared 64-bit words lie at multiples of 8 also where a uint64_t need not. */
-typedef uint64_t __attribute__((aligned(8))) word64;
-
 static uint32_t offset_of(const struct registry *r, const void *field)
 {
 	return (uint32_t)((const unsigned char *)field -
