@@ -375,7 +375,7 @@ static int rebuild(struct space *sp, struct rebuild_loss *ret)
 
 	/* Again, if a process that was just claiming a slot got in between. */
 	for (int attempt = 0; left && attempt < 3; attempt++) {
-		r = registry_copy(&sp->reg, sp->dir, &copy);
+		r = registry_copy(&sp->reg, sp->dir.path, &copy);
 		if (r < 0)
 			return r;
 		rebuild_registry(&copy, space_slot(sp), ret);

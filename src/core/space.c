@@ -11,8 +11,6 @@
  */
 #include "core/space.h"
 
-#include <string.h>
-
 #include "base/borrow.h"
 #include "base/signals.h"
 #include "base/step.h"
@@ -84,101 +82,6 @@ struct space *space_first(void)
 
 /* -------------------------------------------------------------- opening */
 
-static int path_absolute(const char *path, char *buf, size_t size)
-{
-	struct text t;
-	int r;
-
-	text_init(&t, buf, size);
-	if (!*path)
-		return -ENOENT;
-	if (path[0] != '/') {
-		r = sys_getcwd(buf, size);
-		if (r < 0)
-			return r;
-		t.used = strlen(buf);
-		text_str(&t, "/");
-	}
-	text_str(&t, path);
-	while (t.used > 1 && buf[t.used - 1] == '/')
-		buf[--t.used] = '\0';
-	return t.full ? -ENAMETOOLONG : 0;
-}
-
-/* The directory, if it can be trusted; made if it is to be. */
-static int dir_open(const char *path, bool create, struct sys_stat *ret,
-		    bool *ret_made, struct text *why)
-{
-	bool made = false;
-	int fd, r;
-
-	if (create) {
-		r = sys_mkdirat(AT_FDCWD, path, 0700);
-		made = r == 0;
-		if (r < 0 && r != -EEXIST) {
-			text_str(why, "cannot be created");
-			return r;
-		}
-	}
-	fd = sys_openat(AT_FDCWD, path,
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd < 0) {
-		/* O_DIRECTORY hides the difference between a link and a file */
-		if (sys_stat(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, ret) == 0 &&
-		    S_ISLNK(ret->mode)) {
-			text_str(why, "is a symbolic link");
-			return -ELOOP;
-		}
-		text_str(why, fd == -ENOENT    ? "does not exist"
-			      : fd == -ENOTDIR ? "is not a directory"
-					       : "cannot be opened");
-		return fd;
-	}
-	*ret_made = made;
-
-	r = sys_fstat(fd, ret);
-	if (r == 0 && ret->uid != sys_geteuid()) {
-		text_str(why, "belongs to another user");
-		r = -EACCES;
-	} else if (r == 0 && ret->mode & 022) {
-		text_str(why, "may be written by group or others "
-			      "(chmod go-w it)");
-		r = -EACCES;
-	}
-	if (r < 0) {
-		(void)sys_close(fd);
-		return r;
-	}
-	/* The umask may have taken our own rights. */
-	if (made && (ret->mode & 0700) != 0700)
-		(void)SYS3(SYS_fchmod, fd, 0700, 0);
-	return fd;
-}
-
-/*
- * Can anybody but root and us change what the path leads to? Whoever may write
- * to a directory above ours, unless it is sticky, can rename ours away.
- */
-static bool is_exposed(const char *path)
-{
-	uid_t me = sys_geteuid();
-	char above[PATH_ROOM];
-	struct sys_stat st;
-	size_t length;
-
-	for (length = strlen(path); length > 1; length--) {
-		if (path[length] != '/')
-			continue;
-		memcpy(above, path, length);
-		above[length] = '\0';
-		if (sys_stat(AT_FDCWD, above, AT_SYMLINK_NOFOLLOW, &st) < 0 ||
-		    !S_ISDIR(st.mode) || (st.uid != 0 && st.uid != me) ||
-		    (st.mode & 022 && !(st.mode & S_ISVTX)))
-			return true;
-	}
-	return false;
-}
-
 /*
  * A space that is not in use, taken from the list or added to it. One piece
  * of memory, with one page that a forked child finds wiped. List held.
@@ -221,18 +124,14 @@ static int space_choose(struct opening *o, const struct sys_stat *dir)
 	struct space *sp;
 
 	for (sp = spaces; sp; sp = sp->next)
-		if (sp->reg.h && sp->dir_dev == dir->dev &&
-		    sp->dir_ino == dir->ino)
+		if (sp->reg.h && directory_is(&sp->dir, dir))
 			break;
 	if (!sp) {
 		sp = space_take();
 		if (!sp)
 			return -ENOMEM;
-		memcpy(sp->dir, o->path, strlen(o->path) + 1);
 		sp->backing = &backing_file;
-		sp->dir_dev = dir->dev;
-		sp->dir_ino = dir->ino;
-		sp->exposed = is_exposed(o->path);
+		directory_fill(&sp->dir, o->path, dir);
 	}
 	o->space = sp;
 	return 0;
@@ -247,7 +146,7 @@ static int open_files(void *arg)
 	bool made = false;
 	int dir, r;
 
-	dir = dir_open(o->path, o->create, &st, &made, o->why);
+	dir = directory_open(o->path, o->create, &st, &made, o->why);
 	if (dir < 0)
 		return dir;
 	r = space_choose(o, &st);
@@ -273,7 +172,7 @@ int space_open(const char *path, bool create,
 	uint64_t signals;
 	int r;
 
-	r = path_absolute(path, absolute, sizeof(absolute));
+	r = directory_absolute(path, absolute, sizeof(absolute));
 	if (r < 0) {
 		text_str(why, "has no usable path");
 		return r;
@@ -315,60 +214,6 @@ void space_close(struct space *sp)
 	signals_restore(&signals);
 }
 
-/* ---------------------------------------------------------------- paths */
-
-/* The directory, if it is still the one that was opened. */
-static int dir_hold(const struct space *sp)
-{
-	struct sys_stat st;
-	int fd, r;
-
-	fd = sys_openat(AT_FDCWD, sp->dir,
-			O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd == -ELOOP || fd == -ENOTDIR ? -ESTALE : fd;
-	r = sys_fstat(fd, &st);
-	if (r == 0 && (st.dev != sp->dir_dev || st.ino != sp->dir_ino))
-		r = -ESTALE;
-	if (r < 0) {
-		(void)sys_close(fd);
-		return r;
-	}
-	return fd;
-}
-
-int space_file_hold(const struct space *sp, uint32_t index, uint32_t seq,
-		    struct space_file *ret)
-{
-	struct text t;
-
-	text_init(&t, ret->path, sizeof(ret->path));
-	ret->dir = -1;
-	if (sp->exposed) {
-		ret->dir = dir_hold(sp);
-		if (ret->dir < 0)
-			return ret->dir;
-		text_str(&t, "/proc/self/fd/");
-		text_uint(&t, (uint64_t)ret->dir, 10, 0, ' ');
-	} else {
-		text_str(&t, sp->dir);
-	}
-	text_str(&t, "/seg.");
-	text_uint(&t, sp->reg.uid, 10, 0, ' ');
-	text_str(&t, ".");
-	text_uint(&t, (uint64_t)registry_id(&sp->reg, index, seq), 10, 0, ' ');
-	if (!t.full)
-		return 0;
-	space_file_release(ret);
-	return -ENAMETOOLONG;
-}
-
-void space_file_release(const struct space_file *f)
-{
-	if (f->dir >= 0)
-		(void)sys_close(f->dir);
-}
-
 /* ------------------------------------------------------- locking, growing */
 
 void space_lock(struct space *sp)
@@ -395,23 +240,20 @@ int space_lock_patiently(struct space *sp, struct text *why)
 
 /*
  * Is the file gone? That it was not found means so only if the directory is
- * still where it was: not after chroot(2).
+ * still where it was.
  */
 static bool destroyed(const struct space *sp, const char *path)
 {
-	struct sys_stat st;
 	int r = sp->backing->destroy(path);
 
-	return r == 0 ||
-	       (r == -ENOENT && sys_stat(AT_FDCWD, sp->dir, 0, &st) == 0 &&
-		st.dev == sp->dir_dev && st.ino == sp->dir_ino);
+	return r == 0 || (r == -ENOENT && directory_stands(&sp->dir));
 }
 
 /* Destroy the files of what this process has doomed. */
 static void destroy_doomed(struct space *sp)
 {
 	struct registry *r = &sp->reg;
-	struct space_file file;
+	struct directory_file file;
 	uint32_t index = 0;
 	bool gone;
 
@@ -422,12 +264,13 @@ static void destroy_doomed(struct space *sp)
 
 		/* We may not (another effective user now): it stays ours, and
 		 * who sweeps us inherits it. */
-		if (space_file_hold(sp, index++, seq, &file) < 0)
+		if (directory_file_hold(&sp->dir, &sp->reg, index++, seq,
+					&file) < 0)
 			continue;
 		if (load_relaxed(&s->flags) & SEG_HANDLES)
 			sp->backing->empty(file.path);
 		gone = destroyed(sp, file.path);
-		space_file_release(&file);
+		directory_file_release(&file);
 		if (!gone)
 			continue;
 		step("space: file destroyed");
@@ -450,7 +293,7 @@ void space_unlock(struct space *sp)
 
 int space_grow(struct space *sp, struct layout_array *array)
 {
-	return registry_grow(&sp->reg, sp->dir, array);
+	return registry_grow(&sp->reg, sp->dir.path, array);
 }
 
 /* ---------------------------------------------------------- the slot */

@@ -38,7 +38,7 @@ void ushm_close(ushm_space *space)
 
 const char *ushm_dir(const ushm_space *space)
 {
-	return space->space.dir;
+	return space->space.dir.path;
 }
 
 int ushm_get(ushm_space *space, key_t key, size_t size, int flags, int *ret_id)

@@ -96,7 +96,7 @@ static uint64_t rebuild(struct rebuild_loss *ret)
 	struct registry copy;
 	uint64_t left;
 
-	REQUIRE(registry_copy(&sp->reg, sp->dir, &copy) == 0);
+	REQUIRE(registry_copy(&sp->reg, sp->dir.path, &copy) == 0);
 	rebuild_registry(&copy, space_slot(sp), ret);
 	left = verify(&copy);
 	if (left)
@@ -385,7 +385,7 @@ CASE("rebuild", full_of_segments_is_checked_and_rebuilt_in_time)
 	fprintf(stderr, "32768 segments: verified in %.1f ms\n", now_ms() - t);
 	sp->reg.h->in_use = 1;
 	t = now_ms();
-	REQUIRE(registry_copy(&sp->reg, sp->dir, &copy) == 0);
+	REQUIRE(registry_copy(&sp->reg, sp->dir.path, &copy) == 0);
 	rebuild_registry(&copy, space_slot(sp), &loss);
 	rebuild_publish(&sp->reg, &copy);
 	fprintf(stderr, "and rebuilt in %.1f ms\n", now_ms() - t);
