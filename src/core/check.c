@@ -456,7 +456,7 @@ static void note_users(struct check *c)
 	char buf[TEXT_ROOM];
 	struct text t;
 
-	for (uint32_t i = 0; i < procs_used(r); i++) {
+	for (uint32_t i = 0; i < registry_procs_used(r); i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 		uint64_t claim;
 
@@ -483,7 +483,7 @@ static void check_lives(struct check *c)
 {
 	struct space *sp = c->sp;
 
-	for (uint32_t i = 0; i < procs_used(&sp->reg); i++) {
+	for (uint32_t i = 0; i < registry_procs_used(&sp->reg); i++) {
 		struct layout_proc *p = registry_proc(&sp->reg, i);
 		uint64_t claim = p ? load_acquire(&p->claim) : 0;
 		uint32_t *word;

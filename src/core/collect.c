@@ -81,7 +81,7 @@ static void tell_dead(struct collect *c)
 {
 	const struct registry *r = &c->sp->reg;
 
-	for (uint32_t i = 0; i < procs_used(r); i++) {
+	for (uint32_t i = 0; i < registry_procs_used(r); i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 
 		if (p && load_relaxed(&p->attaches) && is_dead(c, i))

@@ -367,7 +367,7 @@ static void look(struct space *sp, uint32_t from, uint32_t count)
 
 static void look_around(struct space *sp, uint32_t count)
 {
-	uint32_t used = procs_used(&sp->reg), from;
+	uint32_t used = registry_procs_used(&sp->reg), from;
 
 	/* A large namespace is looked through in turns. */
 	from = used <= count ? 0 : load_relaxed(&sp->look_from);
@@ -442,7 +442,7 @@ static inline void arrive(struct space *sp)
 
 void space_glance(struct space *sp)
 {
-	uint32_t used = procs_used(&sp->reg), from, slot;
+	uint32_t used = registry_procs_used(&sp->reg), from, slot;
 	struct space_entry e;
 	uint64_t claim;
 

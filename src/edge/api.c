@@ -169,7 +169,7 @@ int ushm_info(ushm_space *space, struct ushm_info *ret)
 
 	space_glance(sp);
 	segment_totals(sp, true, &t);
-	used = registry_used(&sp->reg, &h->procs, sp->reg.max_procs);
+	used = registry_procs_used(&sp->reg);
 	for (uint32_t i = 0; i < used; i++)
 		procs += claim_state(load_relaxed(&sp->reg.procs[i].claim)) !=
 			 PROC_FREE;

@@ -327,7 +327,7 @@ struct child_search {
 static bool has_slot(const struct child_search *s, uint64_t pid_ns, int pid)
 {
 	const struct registry *r = s->r;
-	uint32_t used = registry_used(r, &r->h->procs, r->max_procs);
+	uint32_t used = registry_procs_used(r);
 
 	for (uint32_t i = 0; i < used; i++) {
 		const struct layout_proc *p = &r->procs[i];

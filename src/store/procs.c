@@ -14,11 +14,6 @@
 
 #include "base/step.h"
 
-uint32_t procs_used(const struct registry *r)
-{
-	return registry_used(r, &r->h->procs, r->max_procs);
-}
-
 /* Before anybody can see a claim whose pid is of this namespace. */
 static void announce(struct registry *r, uint64_t pid_ns)
 {
@@ -257,7 +252,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
 		   uint32_t *ret_slot, uint64_t *ret_claim)
 {
-	uint32_t used = procs_used(r);
+	uint32_t used = registry_procs_used(r);
 
 	for (uint32_t i = from; i < used && i - from < count; i++) {
 		if (procs_is_suspect(r, i, ret_claim)) {
