@@ -19,6 +19,7 @@
 
 #include "base/procfs.h"
 #include "core/files.h"
+#include "core/sweep.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 
@@ -527,7 +528,7 @@ static int check_opened(struct check *c, struct text *why)
 	}
 	check_lives(c);
 	if (check_repairs(c) && space_enter(c->sp, &e) == 0) {
-		space_sweep(c->sp);
+		sweep_all(c->sp);
 		space_leave(c->sp, &e);
 	}
 	return check_files(c);

@@ -3,7 +3,7 @@
  * Owns nothing: says what the sweep of the dead will remove, has it swept, and
  * removes the files that no segment has.
  *
- * Lock: as space.c and files.c take it.
+ * Lock: as sweep.c and files.c take it.
  * Crash: what was begun is DOOMED, or has another name; the next call or the
  * next cleaning finishes it.
  */
@@ -15,6 +15,7 @@
 #include "core/files.h"
 #include "core/limits.h"
 #include "core/segment.h"
+#include "core/sweep.h"
 #include "store/verify.h"
 
 #define TEXT_ROOM 300
@@ -193,7 +194,7 @@ static int collect_dead(struct collect *c)
 	r = space_enter(c->sp, &e); /* does what shm_rmid_forced wants */
 	if (r < 0)
 		return r;
-	space_sweep(c->sp);
+	sweep_all(c->sp);
 	space_leave(c->sp, &e);
 	tell_kept(c);
 	return 0;

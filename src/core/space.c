@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the list of open namespaces, the process's slot in each, and the
- * sweeping of the dead.
+ * Owns the list of open namespaces, and the process's slot in each.
  *
  * Invariant: whoever changes a namespace has a LIVE process slot in it, so
  * that others can tell when it dies.
  * Lock: 'local' for this process's part, then the registry's; never the other
  * way round. The list of spaces has a lock of its own, taken before both.
  * Crash: process-local state dies with the process; the rest is the store's.
+ *
+ * Entering comes before everything else, so it calls what itself works within
+ * a namespace: process.c for a child that is new here, sweep.c for the dead,
+ * limits.c for what a switch has orphaned.
  */
 #include "core/space.h"
 
 #include "base/borrow.h"
 #include "base/signals.h"
-#include "base/step.h"
 #include "core/limits.h"
 #include "core/process.h"
+#include "core/sweep.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
-
-#define GLANCE	     64u      /* slots that a reading call looks at */
-#define LOOK	     256u     /* and a changing one */
-#define ASK_AGAIN    10000000 /* ns before a living suspect is asked again */
-#define MAX_SUSPECTS 64
 
 static struct space *spaces;
 static uint32_t list_lock;
@@ -238,57 +236,11 @@ int space_lock_patiently(struct space *sp, struct text *why)
 	return -EBUSY;
 }
 
-/*
- * Is the file gone? That it was not found means so only if the directory is
- * still where it was.
- */
-static bool destroyed(const struct space *sp, const char *path)
-{
-	int r = sp->backing->destroy(path);
-
-	return r == 0 || (r == -ENOENT && directory_stands(&sp->dir));
-}
-
-/* Destroy the files of what this process has doomed. */
-static void destroy_doomed(struct space *sp)
-{
-	struct registry *r = &sp->reg;
-	struct directory_file file;
-	uint32_t index = 0;
-	bool gone;
-
-	while ((index = segments_next_doomed(r, space_slot(sp), index)) !=
-	       UINT32_MAX) {
-		struct layout_segment *s = &r->segments[index];
-		uint32_t seq = load_relaxed(&s->seq);
-
-		/* We may not (another effective user now): it stays ours, and
-		 * who sweeps us inherits it. */
-		if (directory_file_hold(&sp->dir, &sp->reg, index++, seq,
-					&file) < 0)
-			continue;
-		if (load_relaxed(&s->flags) & SEG_HANDLES)
-			sp->backing->empty(file.path);
-		gone = destroyed(sp, file.path);
-		directory_file_release(&file);
-		if (!gone)
-			continue;
-		step("space: file destroyed");
-		space_lock(sp);
-		if (s->state == SEG_DOOMED && s->owner == sp->me &&
-		    s->seq == seq) {
-			segments_free(r, index - 1);
-			undo_commit(r);
-		}
-		lock_release(r);
-	}
-}
-
 void space_unlock(struct space *sp)
 {
 	lock_release(&sp->reg);
 	if (load_relaxed(&sp->reg.h->unsettled))
-		destroy_doomed(sp);
+		sweep_doomed(sp);
 }
 
 int space_grow(struct space *sp, struct layout_array *array)
@@ -323,66 +275,6 @@ static int slot_ensure(struct space *sp)
 	return 1;
 }
 
-/* ------------------------------------------------------------- the dead */
-
-/* Sweep slot 'slot' if it is dead. True if it was. */
-static bool sweep_if_dead(struct space *sp, uint32_t slot, uint64_t claim)
-{
-	struct registry *r = &sp->reg;
-
-	if (!life_is_dead(r, &sp->self, slot, claim))
-		return false;
-	step("space: found a dead process");
-	space_lock(sp);
-	ledger_sweep(r, slot, claim, space_slot(sp), sys_now());
-	space_unlock(sp);
-	return true;
-}
-
-/* Has this suspect been found alive a moment ago? */
-static bool asked_lately(struct space *sp, uint32_t slot, uint64_t claim)
-{
-	return sp->asked_slot == slot && sp->asked_claim == claim &&
-	       sys_monotonic_ns() - sp->asked_at < ASK_AGAIN;
-}
-
-/* Look at 'count' slots from 'from' and sweep the dead among them. */
-static void look(struct space *sp, uint32_t from, uint32_t count)
-{
-	uint32_t end = from + count, slot;
-	uint64_t claim;
-
-	while (from < end &&
-	       procs_suspect(&sp->reg, from, end - from, &slot, &claim)) {
-		from = slot + 1;
-		if (slot + 1 == sp->me || asked_lately(sp, slot, claim))
-			continue;
-		if (!sweep_if_dead(sp, slot, claim)) {
-			sp->asked_slot = slot;
-			sp->asked_claim = claim;
-			sp->asked_at = sys_monotonic_ns();
-		}
-	}
-}
-
-static void look_around(struct space *sp, uint32_t count)
-{
-	uint32_t used = registry_procs_used(&sp->reg), from;
-
-	/* A large namespace is looked through in turns. */
-	from = used <= count ? 0 : load_relaxed(&sp->look_from);
-	if (from >= used)
-		from = 0;
-	store_relaxed(&sp->look_from, from + count);
-	look(sp, from, count);
-}
-
-void space_sweep(struct space *sp)
-{
-	sp->asked_claim = 0;
-	look(sp, 0, UINT32_MAX / 2);
-}
-
 int space_enter_quietly(struct space *sp, struct space_entry *e)
 {
 	int ret;
@@ -412,9 +304,9 @@ int space_enter(struct space *sp, struct space_entry *e)
 	 * the dead can wait for who finds the lock free: its holder may be
 	 * stopped, and a reader has no need of it. */
 	if (ret == 1)
-		look_around(sp, UINT32_MAX / 2);
+		sweep_all(sp);
 	else if (!lock_is_busy(&sp->reg))
-		look_around(sp, LOOK);
+		sweep_some(sp);
 	if (limits_forced(sp))
 		limits_sweep_orphans(sp);
 	return 0;
@@ -442,62 +334,13 @@ static inline void arrive(struct space *sp)
 
 void space_glance(struct space *sp)
 {
-	uint32_t used = registry_procs_used(&sp->reg), from, slot;
 	struct space_entry e;
-	uint64_t claim;
 
 	arrive(sp);
-
-	from = used <= GLANCE ? 0 : load_relaxed(&sp->look_from);
-	if (from >= used)
-		from = 0;
-	if (used > GLANCE)
-		store_relaxed(&sp->look_from, from + GLANCE);
-	if (!limits_forced(sp) &&
-	    (!procs_suspect(&sp->reg, from, GLANCE, &slot, &claim) ||
-	     slot + 1 == sp->me || asked_lately(sp, slot, claim)))
+	if (!sweep_wanted(sp) && !limits_forced(sp))
 		return;
 	if (space_enter(sp, &e) == 0)
 		space_leave(sp, &e);
-}
-
-static void sweep_everywhere(struct space *sp)
-{
-	uint32_t slot = 0;
-	uint64_t claim;
-
-	for (; procs_suspect(&sp->reg, slot, UINT32_MAX, &slot, &claim); slot++)
-		if (slot + 1 != sp->me)
-			(void)sweep_if_dead(sp, slot, claim);
-}
-
-/* Sweep the dead that are attached to this segment. */
-static void settle(struct space *sp, uint32_t index)
-{
-	uint32_t slots[MAX_SUSPECTS];
-	struct space_entry e;
-	uint64_t claim;
-	int n;
-
-	n = ledger_suspects(&sp->reg, index, slots, MAX_SUSPECTS);
-	if (n == 0)
-		return;
-	if (space_enter(sp, &e) < 0)
-		return;
-	if (n < 0) {
-		/* It kept changing, or its changer is dead: behind the lock
-		 * it holds still. */
-		space_lock(sp);
-		n = ledger_suspects(&sp->reg, index, slots, MAX_SUSPECTS);
-		space_unlock(sp);
-	}
-	for (int i = 0; i < n; i++)
-		if (slots[i] + 1 != sp->me &&
-		    procs_is_suspect(&sp->reg, slots[i], &claim))
-			(void)sweep_if_dead(sp, slots[i], claim);
-	if (n == MAX_SUSPECTS)
-		sweep_everywhere(sp); /* there may be more */
-	space_leave(sp, &e);
 }
 
 int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
@@ -508,7 +351,7 @@ int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
 	arrive(sp);
 	r = segments_read(&sp->reg, index, ret);
 	if (r == 0 && ret->attaches) {
-		settle(sp, index);
+		sweep_segment(sp, index);
 		r = segments_read(&sp->reg, index, ret);
 	}
 	if (r != -EBUSY)

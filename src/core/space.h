@@ -102,9 +102,6 @@ void space_unlock(struct space *sp);
 
 int space_lock_patiently(struct space *sp, struct text *why);
 
-/* Sweep all of the dead. Within enter and leave, without the lock. */
-void space_sweep(struct space *sp);
-
 /* More records for the array that was full. Without the lock. */
 int space_grow(struct space *sp, struct layout_array *array);
 

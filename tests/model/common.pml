@@ -297,7 +297,7 @@ inline sweep(v)
 
 inline sweep_locked(v)
 {
-	SAID("space: found a dead process");
+	SAID("sweep: found a dead process");
 	lock_take();
 	if
 	:: STEP("ledger: condemned", claim[v] == suspect ->

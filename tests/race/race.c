@@ -90,7 +90,7 @@ static void fail(const char *what, long a, long b)
 
 static void on_step(const char *name)
 {
-	if (strcmp(name, "space: found a dead process") == 0 ||
+	if (strcmp(name, "sweep: found a dead process") == 0 ||
 	    strcmp(name, "lock: taken over") == 0)
 		finds_dead();
 	if (steps_left > 0 && --steps_left == 0) {
