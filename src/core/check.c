@@ -20,6 +20,7 @@
 #include "base/procfs.h"
 #include "core/files.h"
 #include "core/sweep.h"
+#include "store/death.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 
@@ -491,7 +492,7 @@ static void check_lives(struct check *c)
 
 		if (claim_state(claim) != PROC_LIVE || life_marked(p) ||
 		    i + 1 == sp->me || p->pid_ns != sp->self.pid_ns ||
-		    !life_is_dead(&sp->reg, &sp->self, i, claim))
+		    !death_is_certain(&sp->reg, &sp->self, i, claim))
 			continue;
 		word = (uint32_t *)p->life +
 		       (load_relaxed(&p->life_word) & LIFE_WHICH);

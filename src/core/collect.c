@@ -16,6 +16,7 @@
 #include "core/limits.h"
 #include "core/segment.h"
 #include "core/sweep.h"
+#include "store/death.h"
 #include "store/verify.h"
 
 #define TEXT_ROOM 300
@@ -74,7 +75,7 @@ static bool is_dead(const struct collect *c, uint32_t slot)
 	uint64_t claim;
 
 	return slot + 1 != sp->me && procs_is_suspect(&sp->reg, slot, &claim) &&
-	       life_is_dead(&sp->reg, &sp->self, slot, claim);
+	       death_is_certain(&sp->reg, &sp->self, slot, claim);
 }
 
 /* A slot alone is nothing to speak of: every process that ends leaves one. */

@@ -8,7 +8,7 @@
  * Lock: the list of spaces and each space's 'local' are held from prepare to
  * the handlers after, with signals blocked: no other thread of the parent can
  * attach or detach between the copy of the records and that of the mappings.
- * Crash: a parent killed within fork() leaves a reserved slot; life.c finds
+ * Crash: a parent killed within fork() leaves a reserved slot; death.c finds
  * out whether there is a child.
  */
 #include "core/process.h"

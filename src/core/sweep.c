@@ -3,8 +3,8 @@
  * Owns what becomes of the dead, and of the files of what is doomed.
  *
  * Invariant: look, ask, lock, look again, act. A process's records go only
- * after life_is_dead() said yes, and under the lock, if its claim is the same
- * still (procs_condemn()). A suspect that turned out to live is not asked
+ * after death_is_certain() said yes, and under the lock, if its claim is the
+ * same still (procs_condemn()). A suspect that turned out to live is not asked
  * about again at once.
  * Lock: 'local', from enter to leave; the registry's is taken for each of the
  * dead and each doomed slot, and never while /proc is asked or a file removed.
@@ -14,6 +14,7 @@
 #include "core/sweep.h"
 
 #include "base/step.h"
+#include "store/death.h"
 
 #define GLANCE	     64u  /* slots that a reading call looks at */
 #define LOOK	     256u /* and a changing one */
@@ -74,7 +75,7 @@ static bool sweep_if_dead(struct space *sp, uint32_t slot, uint64_t claim)
 {
 	struct registry *r = &sp->reg;
 
-	if (!life_is_dead(r, &sp->self, slot, claim))
+	if (!death_is_certain(r, &sp->self, slot, claim))
 		return false;
 	step("sweep: found a dead process");
 	space_lock(sp);

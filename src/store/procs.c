@@ -51,7 +51,8 @@ static int slot_take(struct registry *r, int pid, uint64_t pid_ns,
 			store_relaxed(&r->procs[i].forked_at,
 				      sys_monotonic_ns());
 
-			/* Pairs with life.c: no pid is looked at before. */
+			/* Pairs with life_pid_ns(): no pid is looked at before.
+			 */
 			store_release(&r->procs[i].pid_ns, pid_ns);
 			*ret_slot = i;
 			return 0;
