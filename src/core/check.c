@@ -21,6 +21,7 @@
 #include "core/files.h"
 #include "core/sweep.h"
 #include "store/death.h"
+#include "store/publish.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 
@@ -383,7 +384,7 @@ static int rebuild(struct space *sp, struct rebuild_loss *ret)
 		rebuild_registry(&copy, space_slot(sp), ret);
 		left = verify_registry(&copy, ignore, NULL);
 		if (left == 0)
-			rebuild_publish(&sp->reg, &copy);
+			publish_registry(&sp->reg, &copy);
 		registry_close(&copy);
 	}
 	return left ? -EIO : 0;

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "core/space.h"
+#include "store/publish.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 #include "ushm.h"
@@ -101,7 +102,7 @@ static uint64_t rebuild(struct rebuild_loss *ret)
 	left = verify(&copy);
 	if (left)
 		fprintf(stderr, "the copy: %s", said.text);
-	rebuild_publish(&sp->reg, &copy);
+	publish_registry(&sp->reg, &copy);
 	registry_close(&copy);
 	left += verify(&sp->reg);
 	if (left)
@@ -387,7 +388,7 @@ CASE("rebuild", full_of_segments_is_checked_and_rebuilt_in_time)
 	t = now_ms();
 	REQUIRE(registry_copy(&sp->reg, sp->dir.path, &copy) == 0);
 	rebuild_registry(&copy, space_slot(sp), &loss);
-	rebuild_publish(&sp->reg, &copy);
+	publish_registry(&sp->reg, &copy);
 	fprintf(stderr, "and rebuilt in %.1f ms\n", now_ms() - t);
 	CHECK_EQ(verify(&sp->reg), 0);
 }
