@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "core/space.h"
+#include "store/publish.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 #include "ushm.h"
@@ -372,7 +373,7 @@ static void rebuild(unsigned rounds, double promise)
 		if (registry_copy(&inside->reg, dir, &copy) < 0)
 			die("no copy");
 		rebuild_registry(&copy, space_slot(inside), &loss);
-		rebuild_publish(&inside->reg, &copy);
+		publish_registry(&inside->reg, &copy);
 		us[i] = now_us() - begin;
 		registry_close(&copy);
 		if (verify_registry(&inside->reg, NULL, NULL))

@@ -97,7 +97,7 @@ static int map_segment(struct space *sp, uint32_t index,
 	uint64_t size = (s->size + unit - 1) & ~(unit - 1);
 	int prot = segment_prot(shmflg), flags = 0, r;
 	struct space_handle *h;
-	struct space_file file;
+	struct directory_file file;
 	bool want_handle;
 	void *p;
 
@@ -128,13 +128,13 @@ static int map_segment(struct space *sp, uint32_t index,
 	want_handle = h && !h->page && !sp->no_handles &&
 		      !(s->flags & SEG_HUGE);
 
-	r = space_file_hold(sp, index, s->seq, &file);
+	r = directory_file_hold(&sp->dir, &sp->reg, index, s->seq, &file);
 	if (r < 0)
 		return r;
 	r = sp->backing->map(file.path, sp->reg.uid, (void *)addr, size, prot,
 			     flags, s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
 			     want_handle ? &h->page : NULL);
-	space_file_release(&file);
+	directory_file_release(&file);
 	if (r == -EEXIST)
 		return -EINVAL; /* the range is not free */
 	if (r < 0)

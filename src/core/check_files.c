@@ -20,14 +20,15 @@
 static bool segment_stat_file(const struct check *c, uint32_t index,
 			      uint32_t seq, struct sys_stat *ret)
 {
-	struct space_file file;
+	struct directory_file file;
 	bool found;
 
-	if (space_file_hold(c->sp, index, seq, &file) < 0)
+	if (directory_file_hold(&c->sp->dir, &c->sp->reg, index, seq, &file) <
+	    0)
 		return false;
 	found = sys_stat(AT_FDCWD, file.path, AT_SYMLINK_NOFOLLOW, ret) == 0 &&
 		S_ISREG(ret->mode);
-	space_file_release(&file);
+	directory_file_release(&file);
 	return found;
 }
 
@@ -173,7 +174,7 @@ static void check_segment_file(struct check *c, uint32_t index,
 			       const struct layout_segment *s)
 {
 	uint64_t size = segment_file_size(s->size, s->flags);
-	struct space_file file;
+	struct directory_file file;
 	const char *name;
 	struct sys_stat st;
 	int r = 0;
@@ -182,7 +183,8 @@ static void check_segment_file(struct check *c, uint32_t index,
 		check_missing(c, index, s);
 		return;
 	}
-	if (space_file_hold(c->sp, index, s->seq, &file) < 0)
+	if (directory_file_hold(&c->sp->dir, &c->sp->reg, index, s->seq,
+				&file) < 0)
 		return;
 	name = strrchr(file.path, '/') + 1;
 	if (st.size < size) {
@@ -205,7 +207,7 @@ static void check_segment_file(struct check *c, uint32_t index,
 					      : 0),
 			"mode", name, "may be used by group or others",
 			"makes it the owner's alone", 0, 0);
-	space_file_release(&file);
+	directory_file_release(&file);
 }
 
 static void check_segment_files(struct check *c)

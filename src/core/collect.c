@@ -3,7 +3,7 @@
  * Owns nothing: says what the sweep of the dead will remove, has it swept, and
  * removes the files that no segment has.
  *
- * Lock: as space.c and files.c take it.
+ * Lock: as sweep.c and files.c take it.
  * Crash: what was begun is DOOMED, or has another name; the next call or the
  * next cleaning finishes it.
  */
@@ -15,6 +15,8 @@
 #include "core/files.h"
 #include "core/limits.h"
 #include "core/segment.h"
+#include "core/sweep.h"
+#include "store/death.h"
 #include "store/verify.h"
 
 #define TEXT_ROOM 300
@@ -73,7 +75,7 @@ static bool is_dead(const struct collect *c, uint32_t slot)
 	uint64_t claim;
 
 	return slot + 1 != sp->me && procs_is_suspect(&sp->reg, slot, &claim) &&
-	       life_is_dead(&sp->reg, &sp->self, slot, claim);
+	       death_is_certain(&sp->reg, &sp->self, slot, claim);
 }
 
 /* A slot alone is nothing to speak of: every process that ends leaves one. */
@@ -81,7 +83,7 @@ static void tell_dead(struct collect *c)
 {
 	const struct registry *r = &c->sp->reg;
 
-	for (uint32_t i = 0; i < procs_used(r); i++) {
+	for (uint32_t i = 0; i < registry_procs_used(r); i++) {
 		const struct layout_proc *p = registry_proc(r, i);
 
 		if (p && load_relaxed(&p->attaches) && is_dead(c, i))
@@ -193,7 +195,7 @@ static int collect_dead(struct collect *c)
 	r = space_enter(c->sp, &e); /* does what shm_rmid_forced wants */
 	if (r < 0)
 		return r;
-	space_sweep(c->sp);
+	sweep_all(c->sp);
 	space_leave(c->sp, &e);
 	tell_kept(c);
 	return 0;

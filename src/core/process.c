@@ -8,7 +8,7 @@
  * Lock: the list of spaces and each space's 'local' are held from prepare to
  * the handlers after, with signals blocked: no other thread of the parent can
  * attach or detach between the copy of the records and that of the mappings.
- * Crash: a parent killed within fork() leaves a reserved slot; life.c finds
+ * Crash: a parent killed within fork() leaves a reserved slot; death.c finds
  * out whether there is a child.
  */
 #include "core/process.h"
@@ -189,7 +189,7 @@ static int adopt_line(void *arg, const char *s, const char *end)
 	struct layout_segment *seg;
 	uint64_t stop, id, uid;
 	const char *path;
-	size_t dir = strlen(sp->dir);
+	size_t dir = strlen(sp->dir.path);
 	bool writable, executable;
 	int ret;
 
@@ -204,7 +204,7 @@ static int adopt_line(void *arg, const char *s, const char *end)
 		return 0;
 	path = memchr(s, '/', (size_t)(end - s));
 	if (!path || (size_t)(end - path) <= dir + 5 ||
-	    memcmp(path, sp->dir, dir) != 0 ||
+	    memcmp(path, sp->dir.path, dir) != 0 ||
 	    memcmp(path + dir, "/seg.", 5) != 0)
 		return 0;
 	path += dir + 5;
@@ -348,7 +348,7 @@ static void end_in(struct space *sp)
 {
 	struct registry *r = &sp->reg;
 	struct space_entry e;
-	struct space_file file;
+	struct directory_file file;
 	uint32_t link, last = UINT32_MAX;
 
 	if (!sp->me || sys_getpid() != sp->self.pid || !attached_here(sp))
@@ -369,10 +369,11 @@ static void end_in(struct space *sp)
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);
-		if (!ends || space_file_hold(sp, a->segment, a->seq, &file) < 0)
+		if (!ends || directory_file_hold(&sp->dir, &sp->reg, a->segment,
+						 a->seq, &file) < 0)
 			continue;
 		(void)sp->backing->destroy(file.path);
-		space_file_release(&file);
+		directory_file_release(&file);
 	}
 	space_leave(sp, &e);
 }

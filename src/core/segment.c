@@ -80,9 +80,9 @@ static int room_check(struct space *sp, uint64_t size, uint32_t flags)
 		return 0;
 	if (size > memory_total())
 		return -ENOMEM;
-	r = sp->backing->room(sp->dir, size, promised, 0);
+	r = sp->backing->room(sp->dir.path, size, promised, 0);
 	if (r != 0)
-		r = sp->backing->room(sp->dir, size, promised,
+		r = sp->backing->room(sp->dir.path, size, promised,
 				      filled_bytes(sp));
 	return r < 0 ? -ENOMEM : r;
 }
@@ -155,7 +155,7 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 {
 	struct registry *r = &sp->reg;
 	struct segment_reservation res;
-	struct space_file file;
+	struct directory_file file;
 	struct segment_new n = {
 		.key = key,
 		.mode = (uint32_t)shmflg & 0777,
@@ -191,7 +191,8 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 		return err;
 	step("segment: reserved");
 
-	err = space_file_hold(sp, res.index, res.seq, &file);
+	err = directory_file_hold(&sp->dir, &sp->reg, res.index, res.seq,
+				  &file);
 	if (err < 0)
 		goto unreserve;
 	err = sp->backing->create(file.path, segment_file_size(size, n.flags),
@@ -207,12 +208,12 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 		goto release;
 	}
 	step("segment: published");
-	space_file_release(&file);
+	directory_file_release(&file);
 	*ret_id = registry_id(r, res.index, res.seq);
 	return 0;
 
 release:
-	space_file_release(&file);
+	directory_file_release(&file);
 unreserve:
 	unreserve(sp, &res);
 	return create_error(err);
@@ -304,13 +305,13 @@ int segment_stat_index(struct space *sp, uint32_t index, bool check,
 
 uint64_t segment_resident(struct space *sp, uint32_t index, uint32_t seq)
 {
-	struct space_file file;
+	struct directory_file file;
 	uint64_t bytes;
 
-	if (space_file_hold(sp, index, seq, &file) < 0)
+	if (directory_file_hold(&sp->dir, &sp->reg, index, seq, &file) < 0)
 		return 0;
 	bytes = sp->backing->resident(file.path);
-	space_file_release(&file);
+	directory_file_release(&file);
 	return bytes;
 }
 

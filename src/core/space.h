@@ -6,6 +6,7 @@
 #define USHM_CORE_SPACE_H
 
 #include "backing/backing.h"
+#include "core/directory.h"
 #include "store/ledger.h"
 #include "store/lock.h"
 #include "store/procs.h"
@@ -25,9 +26,7 @@ struct space_handle {
 struct space {
 	struct registry reg; /* one registry: a private namespace */
 	const struct backing_ops *backing;
-	uint64_t dir_dev, dir_ino;
-	bool exposed; /* others may put another directory in its place: then
-		       * working in it takes a free descriptor, and /proc */
+	struct directory dir;
 	unsigned refs;
 	struct space *next; /* all that this process ever had open; never
 			     * freed, one that is closed has no reg.h */
@@ -58,8 +57,6 @@ struct space {
 	struct space_handle handles[SPACE_HANDLES];
 	unsigned next_handle;
 	bool no_handles; /* the system cannot duplicate mappings */
-
-	char dir[PATH_ROOM];
 };
 
 /* ------------------------------------------------------- open and closed */
@@ -105,9 +102,6 @@ void space_unlock(struct space *sp);
 
 int space_lock_patiently(struct space *sp, struct text *why);
 
-/* Sweep all of the dead. Within enter and leave, without the lock. */
-void space_sweep(struct space *sp);
-
 /* More records for the array that was full. Without the lock. */
 int space_grow(struct space *sp, struct layout_array *array);
 
@@ -135,21 +129,6 @@ int space_read_id(struct space *sp, int id, struct layout_segment *ret);
 
 /* The slot of 'key'. 0 or -ENOENT. */
 int space_find_key(struct space *sp, int32_t key, uint32_t *ret_index);
-
-/* -------------------------------------------------------------- paths */
-
-/*
- * A segment's file by its path, good until released. -ENAMETOOLONG; -ESTALE
- * if the namespace's directory is another one now, or what open(2) returned.
- */
-struct space_file {
-	char path[PATH_ROOM];
-	int dir; /* held open for it, or -1 */
-};
-
-int space_file_hold(const struct space *sp, uint32_t index, uint32_t seq,
-		    struct space_file *ret);
-void space_file_release(const struct space_file *f);
 
 /* ------------------------------------------------------ for core/process */
 

@@ -38,7 +38,7 @@ void ushm_close(ushm_space *space)
 
 const char *ushm_dir(const ushm_space *space)
 {
-	return space->space.dir;
+	return space->space.dir.path;
 }
 
 int ushm_get(ushm_space *space, key_t key, size_t size, int flags, int *ret_id)
@@ -169,7 +169,7 @@ int ushm_info(ushm_space *space, struct ushm_info *ret)
 
 	space_glance(sp);
 	segment_totals(sp, true, &t);
-	used = registry_used(&sp->reg, &h->procs, sp->reg.max_procs);
+	used = registry_procs_used(&sp->reg);
 	for (uint32_t i = 0; i < used; i++)
 		procs += claim_state(load_relaxed(&sp->reg.procs[i].claim)) !=
 			 PROC_FREE;

@@ -250,7 +250,7 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 	return 0;
 }
 
-/* Both neighbours, or the head, lead to the record: it can be taken out. */
+/* Both neighbours, or the head, lead to the record. */
 static bool in_segment_list(const struct registry *r, uint32_t index)
 {
 	const struct layout_attach *a = &r->attaches[index], *prev, *next;
@@ -281,6 +281,12 @@ static bool in_proc_list(const struct registry *r, uint32_t index)
 		(next && next->prev_in_proc == index + 1));
 }
 
+/* Can it be taken out of both lists? Only of damaged ones it cannot. */
+static bool removable(const struct registry *r, uint32_t index)
+{
+	return in_segment_list(r, index) && in_proc_list(r, index);
+}
+
 void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		   const struct ledger_event *e)
 {
@@ -290,7 +296,7 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 
 	/* Of a damaged list: it means nothing any more, but keeps its place,
 	 * and nattch stays too high. */
-	if (!in_segment_list(r, index) || !in_proc_list(r, index)) {
+	if (!removable(r, index)) {
 		undo_set32(r, &a->state, ATTACH_FREE);
 		return;
 	}
@@ -407,7 +413,7 @@ void ledger_sweep(struct registry *r, uint32_t slot, uint64_t claim,
 	if (load_relaxed(&p->exit_time))
 		e.now = load_relaxed(&p->exit_time);
 	while ((link = ledger_first(r, slot)) != NO_INDEX &&
-	       in_segment_list(r, link - 1) && in_proc_list(r, link - 1)) {
+	       removable(r, link - 1)) {
 		ledger_remove(r, link - 1, me, &e);
 		undo_commit(r);
 		step("ledger: swept a record");

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is alive.
+ * The sign of life that each process gives.
  *
  * A process locks the robust mutex in its slot once and never unlocks it; the
  * kernel marks the mutex's futex word when the locking thread ends or calls
- * execve(), before anybody can wait for the process. So:
- *
- *   life_marked()   one load. False: alive. True: ask.
- *   life_is_dead()  asks /proc. Only a yes allows anyone to sweep the slot.
- *
- * The mark alone is no proof: it is also set when merely that thread ended,
- * and it comes before other threads have stopped.
+ * execve(), before anybody can wait for the process. So who is not marked is
+ * alive, at the price of one load. The mark alone is no proof of death: it is
+ * also set when merely that thread ended, and it comes before other threads
+ * have stopped. store/death.h asks on.
  */
 #ifndef USHM_STORE_LIFE_H
 #define USHM_STORE_LIFE_H
@@ -69,13 +66,5 @@ static inline bool life_marked(const struct layout_proc *p)
 
 	return load_acquire(word) & FUTEX_OWNER_DIED;
 }
-
-/*
- * True if the owner of slot 'slot' has certainly no mapping any more. Reads
- * files: never call it with the lock held. 'claim' is the slot's claim as it
- * was when it looked suspicious.
- */
-bool life_is_dead(const struct registry *r, const struct life_self *self,
-		  uint32_t slot, uint64_t claim);
 
 #endif

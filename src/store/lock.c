@@ -13,6 +13,7 @@
 
 #include "base/signals.h"
 #include "base/step.h"
+#include "store/death.h"
 
 #define WAITERS	    0x80000000u
 #define SPINS	    200
@@ -206,7 +207,7 @@ static bool owner_is_dead(struct registry *r, const struct life_self *self,
 		return waits > 10;
 	/* CLAIMING: a child that could not lock its life word. */
 	if (life_marked(p) || claim_state(claim) == PROC_CLAIMING)
-		return life_is_dead(r, self, owner - 1, claim);
+		return death_is_certain(r, self, owner - 1, claim);
 
 	/* The kernel could not mark it (its page was unmapped): now and then
 	 * ask all the same. */

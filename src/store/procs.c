@@ -14,11 +14,6 @@
 
 #include "base/step.h"
 
-uint32_t procs_used(const struct registry *r)
-{
-	return registry_used(r, &r->h->procs, r->max_procs);
-}
-
 /* Before anybody can see a claim whose pid is of this namespace. */
 static void announce(struct registry *r, uint64_t pid_ns)
 {
@@ -57,7 +52,8 @@ static int slot_take(struct registry *r, int pid, uint64_t pid_ns,
 			store_relaxed(&r->procs[i].forked_at,
 				      sys_monotonic_ns());
 
-			/* Pairs with life.c: no pid is looked at before. */
+			/* Pairs with life_pid_ns(): no pid is looked at before.
+			 */
 			store_release(&r->procs[i].pid_ns, pid_ns);
 			*ret_slot = i;
 			return 0;
@@ -258,7 +254,7 @@ bool procs_is_suspect(const struct registry *r, uint32_t slot,
 bool procs_suspect(const struct registry *r, uint32_t from, uint32_t count,
 		   uint32_t *ret_slot, uint64_t *ret_claim)
 {
-	uint32_t used = procs_used(r);
+	uint32_t used = registry_procs_used(r);
 
 	for (uint32_t i = from; i < used && i - from < count; i++) {
 		if (procs_is_suspect(r, i, ret_claim)) {

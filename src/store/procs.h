@@ -8,9 +8,6 @@
 #include "store/life.h"
 #include "store/registry.h"
 
-/* Slots below this one may be in use. */
-uint32_t procs_used(const struct registry *r);
-
 /*
  * Claim a slot for this process and lock its life word. Takes no lock.
  * Returns 0, -EAGAIN when the array must grow first, or another error.

@@ -21,10 +21,4 @@ struct rebuild_loss {
 void rebuild_registry(struct registry *copy, uint32_t me,
 		      struct rebuild_loss *ret);
 
-/*
- * Make 'r', whose lock the caller holds, the same as the copy. What others
- * write without the lock stays theirs.
- */
-void rebuild_publish(struct registry *r, const struct registry *copy);
-
 #endif

@@ -90,13 +90,11 @@ static inline uint32_t registry_ready(const struct registry *r,
 	return ready < capacity ? ready : capacity;
 }
 
-/* Records of 'array' that can be in use: 'used' may be damaged. */
-static inline uint32_t registry_used(const struct registry *r,
-				     const struct layout_array *array,
-				     uint32_t capacity)
+/* Process slots below this one may be in use: 'used' may be damaged. */
+static inline uint32_t registry_procs_used(const struct registry *r)
 {
-	uint32_t ready = registry_ready(r, array, capacity);
-	uint32_t used = load_acquire(&array->used);
+	uint32_t ready = registry_ready(r, &r->h->procs, r->max_procs);
+	uint32_t used = load_acquire(&r->h->procs.used);
 
 	return used < ready ? used : ready;
 }

@@ -12,8 +12,6 @@
 #include "store/ledger.h"
 #include "store/segments.h"
 
-#define MODES (0777u | SHM_DEST | SHM_LOCKED)
-
 enum code {
 	UNFINISHED,
 	GUARD,
@@ -222,7 +220,7 @@ static void check_segment_record(struct verifier *v, uint32_t i)
 		wrong(v, SEGMENT_RECORD,
 		      "segment % of % bytes says that these are % pages", id,
 		      s->size, s->pages);
-	if (s->mode & ~MODES)
+	if (s->mode & ~VERIFY_MODES)
 		wrong(v, SEGMENT_RECORD,
 		      "segment % has mode #, with bits that no mode has", id,
 		      s->mode, 0);

@@ -5,6 +5,8 @@
 #ifndef USHM_STORE_VERIFY_H
 #define USHM_STORE_VERIFY_H
 
+#include <sys/shm.h>
+
 #include "store/registry.h"
 
 struct verify_finding {
@@ -57,6 +59,9 @@ static inline bool verify_claim_bad(uint64_t claim)
 	return claim_state(claim) > PROC_DYING ||
 	       (claim_state(claim) == PROC_FREE && claim_pid(claim));
 }
+
+/* The bits that a mode can have. */
+#define VERIFY_MODES (0777u | SHM_DEST | SHM_LOCKED)
 
 /* Whole pages of 4096 bytes. */
 static inline uint64_t verify_pages(uint64_t size)

@@ -173,7 +173,7 @@ static void child_of_a_dying_parent_is_counted(void)
 	while (!shared->child)
 		usleep(200);
 	usleep(30000); /* for 20 ms it is believed */
-	pause_here("life: looking for a child");
+	pause_here("death: looking for a child");
 	if (ushm_stat((ushm_space *)sp, id, &seg) < 0 || seg.nattch < 1)
 		fail("nattch", (long)seg.nattch);
 	if (!shared->asked)

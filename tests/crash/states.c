@@ -42,7 +42,7 @@
 #define SOME	    300 /* the repair of one state in so many */
 #define KILLS	    2
 #define MORE_KILLS  16
-#define AGE_NS	    3600000000000 /* older than childhood: store/life.c */
+#define AGE_NS	    3600000000000 /* older than childhood: store/death.c */
 #define AGE_TICKS   360000	  /* and than processes of others near by */
 #define OUTCOMES    (sizeof(entries[0].outcomes) / sizeof(char *))
 

@@ -129,7 +129,7 @@ static const struct death {
 	{ act_set, "lock: value stored", 21 },
 	{ act_detach, "lock: value stored", 40 },
 	{ act_remove, "lock: committed", 3 },
-	{ act_remove, "space: file destroyed", 1 },
+	{ act_remove, "sweep: file destroyed", 1 },
 	{ act_create, "segment: reserved", 1 },
 	{ act_create, "segment: file made", 1 },
 	{ act_fork, "process: ready to fork", 1 },

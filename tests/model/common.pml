@@ -86,7 +86,7 @@ byte claim[SLOTS];
 #define GONE(u) (!alive[u])
 #endif
 
-/* procs_is_suspect() and life_is_dead(). */
+/* procs_is_suspect() and death_is_certain(). */
 #define SUSPECT(c) (HOW(c) != FREE && (HOW(c) != LIVE || mark[WHO(c)]))
 #define DEAD(c)                                                       \
 	(HOW(c) == DYING || (HOW(c) == UNBORN && UNBORN_IS_DEAD(c)) || \
@@ -297,7 +297,7 @@ inline sweep(v)
 
 inline sweep_locked(v)
 {
-	SAID("space: found a dead process");
+	SAID("sweep: found a dead process");
 	lock_take();
 	if
 	:: STEP("ledger: condemned", claim[v] == suspect ->

@@ -168,7 +168,7 @@ inline ask_unborn()
 		if
 		:: !orphan && forking
 		:: orphan || !forking ->
-			SAID("life: looking for a child");
+			SAID("death: looking for a child");
 			verdict = !(alive[CHILD] && NO_SLOT &&
 				    (orphan || (WHO(at_claim) == PARENT &&
 						!reparented)));

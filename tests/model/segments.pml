@@ -93,7 +93,7 @@ inline destroy_doomed(i)
 {
 	if
 	:: STATE(i) == SEG_DOOMED && OWNER(i) == slot + 1 ->
-		STEP("space: file destroyed", assert(MAY_GO(i));
+		STEP("sweep: file destroyed", assert(MAY_GO(i));
 		     file[i] = false);
 		lock_take();
 		if

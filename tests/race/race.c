@@ -90,7 +90,7 @@ static void fail(const char *what, long a, long b)
 
 static void on_step(const char *name)
 {
-	if (strcmp(name, "space: found a dead process") == 0 ||
+	if (strcmp(name, "sweep: found a dead process") == 0 ||
 	    strcmp(name, "lock: taken over") == 0)
 		finds_dead();
 	if (steps_left > 0 && --steps_left == 0) {
@@ -105,11 +105,9 @@ static void on_step(const char *name)
 static void be_process(struct space *sp, uint32_t *here)
 {
 	*here = 1;
-	memcpy(sp->dir, first->dir, sizeof(sp->dir));
+	sp->dir = first->dir;
 	sp->reg = first->reg;
 	sp->backing = first->backing;
-	sp->dir_dev = first->dir_dev;
-	sp->dir_ino = first->dir_ino;
 	sp->here = here;
 	sp->low = UINTPTR_MAX;
 	sp->self = first->self;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "core/space.h"
+#include "store/death.h"
 #include "ushm.h"
 
 static ushm_space *open_here(void)
@@ -246,14 +247,14 @@ CASE("life", number_of_another_pid_namespace_is_not_looked_up)
 	p = registry_proc(&sp->reg, 1);
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		claim = nobody_in(sp, 1, states[i], sp->self.pid_ns);
-		CHECK(life_is_dead(&sp->reg, &sp->self, 1, claim));
+		CHECK(death_is_certain(&sp->reg, &sp->self, 1, claim));
 
 		/* On its way, for all that we know. A child whose parent is
 		 * gone does not come for ever. */
 		claim = nobody_in(sp, 1, states[i], sp->self.pid_ns + 1);
-		CHECK(!life_is_dead(&sp->reg, &sp->self, 1, claim));
+		CHECK(!death_is_certain(&sp->reg, &sp->self, 1, claim));
 		p->forked_at -= INT64_C(10000000000);
-		CHECK_EQ(life_is_dead(&sp->reg, &sp->self, 1, claim),
+		CHECK_EQ(death_is_certain(&sp->reg, &sp->self, 1, claim),
 			 states[i] == PROC_UNBORN);
 	}
 
@@ -261,7 +262,7 @@ CASE("life", number_of_another_pid_namespace_is_not_looked_up)
 	 * all are of one namespace. */
 	claim = nobody_in(sp, 1, PROC_CLAIMING, 0);
 	CHECK(procs_is_suspect(&sp->reg, 1, &claim));
-	CHECK(life_is_dead(&sp->reg, &sp->self, 1, claim));
+	CHECK(death_is_certain(&sp->reg, &sp->self, 1, claim));
 	sp->reg.h->pid_ns = LIFE_SEVERAL_NS;
 	CHECK(!procs_is_suspect(&sp->reg, 1, &claim));
 }

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "core/space.h"
+#include "store/publish.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 #include "ushm.h"
@@ -96,12 +97,12 @@ static uint64_t rebuild(struct rebuild_loss *ret)
 	struct registry copy;
 	uint64_t left;
 
-	REQUIRE(registry_copy(&sp->reg, sp->dir, &copy) == 0);
+	REQUIRE(registry_copy(&sp->reg, sp->dir.path, &copy) == 0);
 	rebuild_registry(&copy, space_slot(sp), ret);
 	left = verify(&copy);
 	if (left)
 		fprintf(stderr, "the copy: %s", said.text);
-	rebuild_publish(&sp->reg, &copy);
+	publish_registry(&sp->reg, &copy);
 	registry_close(&copy);
 	left += verify(&sp->reg);
 	if (left)
@@ -385,9 +386,9 @@ CASE("rebuild", full_of_segments_is_checked_and_rebuilt_in_time)
 	fprintf(stderr, "32768 segments: verified in %.1f ms\n", now_ms() - t);
 	sp->reg.h->in_use = 1;
 	t = now_ms();
-	REQUIRE(registry_copy(&sp->reg, sp->dir, &copy) == 0);
+	REQUIRE(registry_copy(&sp->reg, sp->dir.path, &copy) == 0);
 	rebuild_registry(&copy, space_slot(sp), &loss);
-	rebuild_publish(&sp->reg, &copy);
+	publish_registry(&sp->reg, &copy);
 	fprintf(stderr, "and rebuilt in %.1f ms\n", now_ms() - t);
 	CHECK_EQ(verify(&sp->reg), 0);
 }
