@@ -131,6 +131,8 @@ static bool process_gone(const struct registry *reg,
 		return false;
 	if (task.start_time > born)
 		return true; /* the number was given to another since */
+	if (task.exiting && task.threads == 1)
+		return true; /* a zombie, or as good as one: no need to look */
 
 	r = find_live_task(&live);
 	if (r == 0)
