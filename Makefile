@@ -2,7 +2,7 @@
 JOBS ?= $(shell nproc)
 prefix ?= /usr/local
 IMPL ?= build/tests/own-ipc
-.PHONY: all demo check lint bench asan clang soak conformance format install clean needs-build needs-test
+.PHONY: all demo check lint fuzz tsan valgrind bench asan clang soak conformance format install clean needs-build needs-test
 
 all: needs-build
 	cmake --preset default >/dev/null
@@ -14,6 +14,16 @@ check: needs-test
 	cmake --preset check >/dev/null
 	cmake --build build -j$(JOBS)
 	ctest --test-dir build --output-on-failure -j$(JOBS)
+# Any bytes into whatever reads bytes, SECONDS_EACH for each target.
+fuzz: needs-test
+	scripts/fuzz $(or $(SECONDS_EACH),60)
+# Threads as processes over one mapping: a race has an address.
+tsan: needs-test
+	cmake --preset tsan >/dev/null
+	cmake --build build-tsan -j$(JOBS) --target test_race without-sysv
+	build-tsan/tests/without-sysv build-tsan/tests/test_race 20
+valgrind: needs-test
+	scripts/valgrind
 # Without the tests that start foreign programs: those load no sanitizer.
 asan clang: needs-test
 	cmake --preset $@ >/dev/null

@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 #include "core/space.h"
+#include "store/rebuild.h"
+#include "store/verify.h"
 #include "ushm.h"
 
 #define MAX_ROUNDS 1000
@@ -96,15 +98,18 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The p99 is the largest below 100 rounds. 'promise' in microseconds. */
+/* The p99 is the largest below 100 rounds. 'promise' in us; 0: there is none */
 static void print_row(const char *name, double *us, unsigned n, double promise)
 {
 	double p99;
 
 	qsort(us, n, sizeof(*us), compare);
 	p99 = us[n * 99 / 100 < n ? n * 99 / 100 : n - 1];
-	printf("%-52s %6u %10.1f %10.1f %10.1f %10.0f%s\n", name, n, us[n / 2],
-	       p99, us[n - 1], promise, p99 < promise ? "" : "  MISSED");
+	printf("%-52s %6u %10.1f %10.1f %10.1f", name, n, us[n / 2], p99,
+	       us[n - 1]);
+	if (promise > 0)
+		printf(" %10.0f%s", promise, p99 < promise ? "" : "  MISSED");
+	putchar('\n');
 	fflush(stdout);
 }
 
@@ -338,6 +343,70 @@ static void want_a_full_one(unsigned rounds, double promise)
 		  promise);
 }
 
+/* ------------------------------------------------------ a damaged registry */
+
+static void damage(struct registry *r)
+{
+	memset(r->key_heads, 0, 1000 * sizeof(*r->key_heads));
+	r->h->in_use -= 17;
+	r->bitmap[3] = 0;
+}
+
+/* Under the lock, as fsck --repair does it once it knows that it must. */
+static void rebuild(unsigned rounds, double promise)
+{
+	struct space *inside = (struct space *)space;
+	static double us[MAX_ROUNDS];
+	struct rebuild_loss loss;
+	struct registry copy;
+	struct space_entry e;
+
+	for (unsigned i = 0; i < rounds; i++) {
+		double begin;
+
+		if (space_enter(inside, &e) < 0)
+			die("no slot");
+		space_lock(inside);
+		damage(&inside->reg);
+		begin = now_us();
+		if (registry_copy(&inside->reg, dir, &copy) < 0)
+			die("no copy");
+		rebuild_registry(&copy, space_slot(inside), &loss);
+		rebuild_publish(&inside->reg, &copy);
+		us[i] = now_us() - begin;
+		registry_close(&copy);
+		if (verify_registry(&inside->reg, NULL, NULL))
+			die("not all was repaired");
+		space_unlock(inside);
+		space_leave(inside, &e);
+	}
+	print_row("damaged records rebuilt, 32,768 segments", us, rounds,
+		  promise);
+}
+
+static void ignore(void *arg, const struct ushm_finding *finding)
+{
+	(void)arg;
+	(void)finding;
+}
+
+static void fsck(unsigned rounds)
+{
+	static double us[MAX_ROUNDS];
+
+	for (unsigned i = 0; i < rounds; i++) {
+		double begin;
+
+		damage(&((struct space *)space)->reg);
+		begin = now_us();
+		if (ushm_check(dir, USHM_REPAIR, ignore, NULL, NULL) !=
+		    USHM_CHECK_CORRECTED)
+			die("fsck");
+		us[i] = now_us() - begin;
+	}
+	print_row("the whole of fsck --repair, with all files", us, rounds, 0);
+}
+
 /* ------------------------------------------------------------------ main */
 
 static void make_dir(void)
@@ -412,5 +481,7 @@ int main(int argc, char **argv)
 	       MANY, true, 20000);
 	fill();
 	want_a_full_one(100 / divisor, 50000);
+	rebuild(100 / divisor, 50000);
+	fsck(20 / divisor);
 	return 0;
 }

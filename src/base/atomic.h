@@ -8,6 +8,11 @@
 #ifndef USHM_BASE_ATOMIC_H
 #define USHM_BASE_ATOMIC_H
 
+#include <stdint.h>
+
+/* Shared 64-bit words lie at multiples of 8 also where a uint64_t need not. */
+typedef uint64_t __attribute__((aligned(8))) word64;
+
 #define load_relaxed(p)	    __atomic_load_n((p), __ATOMIC_RELAXED)
 #define load_acquire(p)	    __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)

@@ -657,21 +657,13 @@ static void settle(struct space *sp, uint32_t index)
 	space_leave(sp, &e);
 }
 
-int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
+/* Behind the lock it holds still, and what a killed writer left is undone. */
+static int read_locked(struct space *sp, uint32_t index,
+		       struct layout_segment *ret)
 {
 	struct space_entry e;
-	int r;
+	int r = space_enter(sp, &e);
 
-	arrive(sp);
-	r = segments_read(&sp->reg, index, ret);
-	if (r == 0 && ret->attaches) {
-		settle(sp, index);
-		r = segments_read(&sp->reg, index, ret);
-	}
-	if (r != -EBUSY)
-		return r;
-
-	r = space_enter(sp, &e);
 	if (r < 0)
 		return r;
 	space_lock(sp);
@@ -680,6 +672,26 @@ int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
 	space_unlock(sp);
 	space_leave(sp, &e);
 	return r == -EBUSY ? -EINVAL : r;
+}
+
+static int read_once(struct space *sp, uint32_t index,
+		     struct layout_segment *ret)
+{
+	int r = segments_read(&sp->reg, index, ret);
+
+	return r == -EBUSY ? read_locked(sp, index, ret) : r;
+}
+
+int space_read(struct space *sp, uint32_t index, struct layout_segment *ret)
+{
+	int r;
+
+	arrive(sp);
+	r = read_once(sp, index, ret);
+	if (r < 0 || ret->attaches == 0)
+		return r;
+	settle(sp, index);
+	return read_once(sp, index, ret);
 }
 
 int space_read_id(struct space *sp, int id, struct layout_segment *ret)

@@ -103,7 +103,7 @@ int ledger_read(const struct registry *r, uint32_t index,
 {
 	uint32_t used = load_acquire(&r->h->attaches.used);
 	const struct layout_attach *a = registry_attach(r, index);
-	const uint64_t *from = (const void *)a;
+	const word64 *from = (const void *)a;
 	uint64_t *to = (void *)ret;
 
 	if (!a || index >= used)

@@ -21,9 +21,6 @@
 
 /* -------------------------------------------------------------- the undo */
 
-/* Shared 64-bit words lie at multiples of 8 also where a uint64_t need not. */
-typedef uint64_t __attribute__((aligned(8))) word64;
-
 static uint32_t offset_of(const struct registry *r, const void *field)
 {
 	return (uint32_t)((const unsigned char *)field -
@@ -287,11 +284,11 @@ static bool take(struct registry *r, const struct life_self *self, uint32_t me,
 		if (waits % LONG_WAIT == LONG_WAIT - 1)
 			signals_obey(signals);
 
-		if (!owner_is_dead(r, self, me, seen & ~WAITERS, waits++,
-				   &claim))
-			continue;
-		step("lock: owner found dead");
-		if (take_over(r, seen, claim, mine)) {
+		if (owner_is_dead(r, self, me, seen & ~WAITERS, waits++,
+				  &claim)) {
+			step("lock: owner found dead");
+			if (!take_over(r, seen, claim, mine))
+				continue;
 			step("lock: taken over");
 			undo_rollback(r);
 			return true;

@@ -22,12 +22,13 @@ uint32_t procs_used(const struct registry *r)
 /* Before anybody can see a claim whose pid is of this namespace. */
 static void announce(struct registry *r, uint64_t pid_ns)
 {
-	uint64_t *all = &r->h->pid_ns, seen = load_relaxed(all);
+	struct layout_header *h = r->h;
+	uint64_t seen = load_relaxed(&h->pid_ns);
 
-	if (seen == 0 && swap_if(all, &seen, pid_ns))
+	if (seen == 0 && swap_if(&h->pid_ns, &seen, pid_ns))
 		return;
 	if (seen != pid_ns && seen != LIFE_SEVERAL_NS)
-		store_release(all, LIFE_SEVERAL_NS);
+		store_release(&h->pid_ns, LIFE_SEVERAL_NS);
 }
 
 /* Take any free slot, CLAIMING, for process 'pid' of namespace 'pid_ns'. */

@@ -30,7 +30,7 @@ int segments_read(const struct registry *r, uint32_t index,
 	if (!s)
 		return -EINVAL;
 	for (int i = 0; i < TRIES; i++) {
-		const uint64_t *from = (const void *)s;
+		const word64 *from = (const void *)s;
 		uint64_t *to = (void *)ret;
 		uint32_t begun = guard_begin(&s->guard);
 

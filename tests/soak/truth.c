@@ -75,7 +75,8 @@ static void bounds_of(uint32_t i, int id, unsigned *low, unsigned *high)
 						      __ATOMIC_SEQ_CST);
 
 			if (is != was) {
-				*high += 2;
+				*high += 3; /* a munmap() splits before it
+					       removes */
 			} else if (truth_id(is) == id) {
 				*low += truth_low(is);
 				*high += truth_high(is);
@@ -96,7 +97,7 @@ static void bounds(int id, unsigned *ret_low, unsigned *ret_high)
 
 		bounds_of(i, id, &low, ret_high);
 		if (load_acquire(&w->vague))
-			*ret_high += LANES * SLOTS * 2;
+			*ret_high += LANES * SLOTS * 3;
 		if (load_acquire(&w->state) == LIVE)
 			*ret_low += low;
 	}

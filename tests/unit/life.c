@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -287,4 +288,59 @@ CASE("life", sweep_of_a_killed_sweeper_is_finished_at_once)
 	registry_proc(&sp->reg, 1)->claim = claim;
 	CHECK(!procs_condemn(&sp->reg, 1,
 			     nobody_in(sp, 2, PROC_UNBORN, sp->self.pid_ns)));
+}
+
+/* Attaches, says so, and waits; the last one in the midst of a change. */
+static void be_attached(int id, volatile int *ready, bool changing)
+{
+	struct space *sp = (struct space *)open_here();
+	struct space_entry e;
+	void *p;
+
+	if (ushm_attach((ushm_space *)sp, id, NULL, 0, &p) < 0)
+		_exit(1);
+	if (changing && space_enter(sp, &e) == 0) {
+		space_lock(sp);
+		undo_guard(&sp->reg, &sp->reg.segments[0].guard);
+	}
+	*ready = 1;
+	for (;;)
+		pause();
+}
+
+/* More slots than a call looks at by the way, the victim's behind them. */
+CASE("life", writer_killed_in_a_crowd_does_not_count)
+{
+	enum { CROWD = 450 };
+	pid_t pids[CROWD];
+	struct ushm_segment s;
+	volatile int *ready;
+	ushm_space *sp;
+	int id;
+
+	unit_dir();
+	ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	REQUIRE(ready != MAP_FAILED);
+	sp = open_here();
+	REQUIRE(ushm_get(sp, 5, 4096, IPC_CREAT | 0600, &id) == 0);
+	for (int i = 0; i < CROWD; i++) {
+		*ready = 0;
+		pids[i] = fork();
+		REQUIRE(pids[i] >= 0);
+		if (pids[i] == 0)
+			be_attached(id, ready, i == CROWD - 1);
+		while (!*ready)
+			usleep(100);
+	}
+	kill(pids[CROWD - 1], SIGKILL);
+	REQUIRE(waitpid(pids[CROWD - 1], NULL, 0) == pids[CROWD - 1]);
+	CHECK_EQ(ushm_stat(sp, id, &s), 0);
+	CHECK_EQ(s.nattch, CROWD - 1);
+	for (int i = 0; i < CROWD - 1; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	CHECK_EQ(ushm_stat(sp, id, &s), 0);
+	CHECK_EQ(s.nattch, 0);
 }
