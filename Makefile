@@ -2,7 +2,7 @@
 JOBS ?= $(shell nproc)
 prefix ?= /usr/local
 IMPL ?= build/tests/own-ipc
-.PHONY: all demo check lint fuzz tsan valgrind bench asan clang soak conformance format install clean needs-build needs-test
+.PHONY: all demo check lint fuzz tsan valgrind coverage bench asan clang soak conformance format install clean needs-build needs-test
 
 all: needs-build
 	cmake --preset default >/dev/null
@@ -24,6 +24,8 @@ tsan: needs-test
 	build-tsan/tests/without-sysv build-tsan/tests/test_race 20
 valgrind: needs-test
 	scripts/valgrind
+coverage: needs-test
+	JOBS=$(JOBS) scripts/coverage
 # Without the tests that start foreign programs: those load no sanitizer.
 asan clang: needs-test
 	cmake --preset $@ >/dev/null

@@ -17,19 +17,20 @@
 #include "core/segment.h"
 #include "store/verify.h"
 
-static bool segment_stat_file(const struct check *c, uint32_t index,
-			      uint32_t seq, struct sys_stat *ret)
+/* 0; -ENOENT if there is no such file; or what kept us from looking, which
+ * says nothing about it: a segment is not removed for want of a descriptor. */
+static int segment_stat_file(const struct check *c, uint32_t index,
+			     uint32_t seq, struct sys_stat *ret)
 {
 	struct directory_file file;
-	bool found;
+	int r;
 
 	if (directory_file_hold(&c->sp->dir, &c->sp->reg, index, seq, &file) <
 	    0)
-		return false;
-	found = sys_stat(AT_FDCWD, file.path, AT_SYMLINK_NOFOLLOW, ret) == 0 &&
-		S_ISREG(ret->mode);
+		return -ESTALE;
+	r = sys_stat(AT_FDCWD, file.path, AT_SYMLINK_NOFOLLOW, ret);
 	directory_file_release(&file);
-	return found;
+	return r == 0 && !S_ISREG(ret->mode) ? -ENOENT : r;
 }
 
 /* Under the lock, as every change of a segment, and one store: the registry
@@ -74,7 +75,7 @@ static int compare_file(void *arg, int dir, const struct file *f)
 		return 0;
 	was = load_relaxed(&s->seq);
 	if (was != seq && s->pages == st.size >> 12 && !(s->mode & SHM_DEST) &&
-	    !segment_stat_file(c, index, was, &other)) {
+	    segment_stat_file(c, index, was, &other) == -ENOENT) {
 		check_tell_words(
 			c, check_fate(c, 0), "segment-seq", f->name,
 			"has the memory of the segment of index %, whose "
@@ -139,7 +140,7 @@ static void check_missing(struct check *c, uint32_t index,
 
 	/* It may have been removed meanwhile, file first (core/process.c). */
 	if (!find_again(c, index, s->seq) ||
-	    segment_stat_file(c, index, s->seq, &st))
+	    segment_stat_file(c, index, s->seq, &st) != -ENOENT)
 		return;
 	check_tell_words(
 		c,
@@ -179,10 +180,11 @@ static void check_segment_file(struct check *c, uint32_t index,
 	struct sys_stat st;
 	int r = 0;
 
-	if (!segment_stat_file(c, index, s->seq, &st)) {
+	r = segment_stat_file(c, index, s->seq, &st);
+	if (r == -ENOENT)
 		check_missing(c, index, s);
+	if (r < 0)
 		return;
-	}
 	if (directory_file_hold(&c->sp->dir, &c->sp->reg, index, s->seq,
 				&file) < 0)
 		return;

@@ -24,16 +24,6 @@
 
 /* ------------------------------------------------------ without the lock */
 
-int ledger_count(const struct registry *r, uint32_t index, uint32_t *ret_n)
-{
-	const struct layout_segment *s = registry_segment(r, index);
-
-	if (!s)
-		return -EINVAL;
-	*ret_n = load_acquire(&s->attaches);
-	return 0;
-}
-
 static int suspects_try(const struct registry *r,
 			const struct layout_segment *s, uint32_t *ret_slots,
 			int max)

@@ -13,12 +13,6 @@
 /* ------------------------------------------------------ without the lock */
 
 /*
- * The number of attachments of segment slot 'index', those of processes that
- * died unnoticed included. 0 or -EBUSY.
- */
-int ledger_count(const struct registry *r, uint32_t index, uint32_t *ret_n);
-
-/*
  * Slots of processes that are attached to segment 'index' and look dead, up
  * to 'max' of them. Returns how many, or -EBUSY.
  */

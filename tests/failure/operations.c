@@ -561,6 +561,22 @@ static int write_proc(void)
 	return r;
 }
 
+static void on_finding(void *arg, const struct ushm_finding *finding)
+{
+	(void)arg;
+	(void)finding;
+}
+
+static int check_all(void)
+{
+	return ushm_check(stage.dir, USHM_REPAIR, on_finding, NULL, NULL);
+}
+
+static int collect_all(void)
+{
+	return ushm_collect(stage.dir, 0, on_finding, NULL, NULL);
+}
+
 /* ----------------------------------------------------------- memory calls */
 
 static int unmap_middle(void)
@@ -792,6 +808,11 @@ const struct operation operations[] = {
 	{ "ushm_next_attachment", 0, attached, next_attachment,
 	  CONTROL_ERRORS },
 	{ "ushm_write_proc", SAME, segment_and_pipe_exist, write_proc, { 0 } },
+
+	{ "ushm_check", SAME | EXPOSED, segment_exists, check_all,
+	  CONTROL_ERRORS },
+	{ "ushm_collect", SAME | EXPOSED, segment_exists, collect_all,
+	  CONTROL_ERRORS },
 
 	{ "munmap, middle", SAME, attached, unmap_middle, { ENOMEM } },
 	{ "munmap, head", SAME, attached, unmap_head, { ENOMEM } },

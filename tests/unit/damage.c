@@ -9,6 +9,8 @@
 #include <sys/shm.h>
 
 #include "core/space.h"
+#include "store/death.h"
+#include "store/ledger.h"
 #include "ushm.h"
 
 static ushm_space *space;
@@ -114,4 +116,73 @@ CASE("damage", undo_log_does_not_reach_claims)
 	CHECK(p->claim == claim);
 	CHECK_EQ(ushm_info(space, &info), 0);
 	CHECK_EQ(info.processes, 1);
+}
+
+/* Whatever is read from shared bytes may be no index at all. */
+CASE("damage", slot_that_does_not_exist_is_nobodys)
+{
+	const struct procs_child child = { .slot = UINT32_MAX };
+	int id = make(1, 4096);
+	struct space *sp = (struct space *)space;
+	struct segment_reservation res;
+	uint32_t slot, used = reg->h->segments.used;
+
+	CHECK_EQ(ledger_suspects(reg, UINT32_MAX, &slot, 1), -EINVAL);
+	CHECK_EQ(procs_be_born(reg, &sp->self, &child), -ESRCH);
+	procs_forked(reg, &child, 1);
+	CHECK(!procs_condemn(reg, UINT32_MAX, 0));
+	CHECK(!death_is_certain(reg, &sp->self, UINT32_MAX,
+			    claim_make(0, PROC_DYING, 1)));
+	CHECK(!death_is_certain(reg, &sp->self, 0, claim_make(0, PROC_FREE, 1)));
+	CHECK(death_is_certain(reg, &sp->self, 0, claim_make(0, PROC_DYING, 1)));
+	CHECK_EQ(segments_reserve(reg, 0, UINT64_MAX, &res), -ENOSPC);
+	reg->h->shmall = 0;
+	CHECK_EQ(segments_reserve(reg, 0, 1, &res), -ENOSPC);
+
+	reg->h->unsettled = 1;
+	reg->h->segments.used = UINT32_MAX;
+	reg->bitmap[1] = UINT64_MAX;
+	CHECK_EQ(segments_next_doomed(reg, 0, 0), UINT32_MAX);
+	reg->h->segments.used = used;
+	reg->bitmap[1] = 0;
+	reg->h->unsettled = 0;
+	CHECK_EQ(ushm_remove(space, id), 0);
+}
+
+CASE("damage", full_undo_log_is_not_left)
+{
+	int id = make(1, 4096);
+	struct space *sp = (struct space *)space;
+	uint32_t mode = reg->segments[id].mode;
+	uint32_t guard = reg->segments[id].guard;
+	struct space_entry e;
+
+	REQUIRE(space_enter(sp, &e) == 0);
+	space_lock(sp);
+	reg->h->undo_count = UINT32_MAX;
+	reg->h->guard_count = UINT32_MAX;
+	undo_guard(reg, &reg->segments[id].guard);
+	undo_set32(reg, &reg->segments[id].mode, 0640);
+	CHECK_EQ(reg->h->undo_count, UINT32_MAX);
+	reg->h->undo_count = 0;
+	reg->h->guard_count = 0;
+	reg->segments[id].mode = mode;
+	reg->segments[id].guard = guard;
+	space_unlock(sp);
+	space_leave(sp, &e);
+	CHECK_EQ(ushm_remove(space, id), 0);
+}
+
+CASE("damage", sequence_numbers_begin_again)
+{
+	int id;
+
+	(void)make(1, 4096);
+	(void)make(2, 4096);
+	REQUIRE(ushm_remove(space, 0) == 0);
+	reg->h->next_index = 0;
+	reg->h->seq = ((uint32_t)INT32_MAX >> reg->seq_shift) - 1;
+	id = make(3, 4096);
+	CHECK_EQ(id, 0);
+	CHECK_EQ(reg->h->seq, 0);
 }

@@ -255,6 +255,22 @@ CASE("lock", handlers_and_blocked_signals_come_after_the_wait)
 	CHECK_EQ(end_of(owner), 0);
 }
 
+CASE("lock", patience_with_a_stopped_owner_ends)
+{
+	pid_t owner = (unit_dir(), stopped_owner());
+	struct space *sp = open_here();
+	struct space_entry e;
+
+	REQUIRE(space_enter_quietly(sp, &e) >= 0);
+	alarm(5);
+	CHECK(!lock_try(&sp->reg, &sp->self, space_slot(sp), &sp->signals,
+			5000000));
+	CHECK(lock_owner(&sp->reg) != 0);
+	space_leave(sp, &e);
+	kill(owner, SIGCONT);
+	CHECK_EQ(end_of(owner), 0);
+}
+
 CASE("lock", who_looks_does_not_wait_for_a_stopped_owner)
 {
 	struct ushm_segment s;
