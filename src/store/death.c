@@ -204,7 +204,9 @@ static bool claiming_is_dead(const struct registry *r,
 /* How long ago the slot was taken, or fork() returned. */
 static int64_t age_of(const struct layout_proc *p)
 {
-	return sys_monotonic_ns() - load_relaxed(&p->forked_at);
+	/* Unsigned, since a damaged one may say anything. */
+	return (int64_t)((uint64_t)sys_monotonic_ns() -
+			 (uint64_t)load_relaxed(&p->forked_at));
 }
 
 /* fork() has returned only just: its child may not have run yet. */
