@@ -204,6 +204,11 @@ static inline void *sys_mremap(void *old, size_t old_size, size_t new_size,
 			    new_addr, 0);
 }
 
+static inline int sys_mprotect(void *addr, size_t length, int prot)
+{
+	return (int)SYS3(SYS_mprotect, addr, length, prot);
+}
+
 static inline int sys_madvise(void *addr, size_t length, int advice)
 {
 	return (int)SYS3(SYS_madvise, addr, length, advice);

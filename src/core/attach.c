@@ -36,12 +36,36 @@
  * what the program had: that may carry protections and advice. Only for a
  * segment that this process attaches again and again: the first attach
  * remembers it, the second makes the handle. Guarded by 'local'.
+ *
+ * Each has its place in 'shelf', addresses that were never the program's: a
+ * pointer that it should have forgotten, and unmaps, leads elsewhere.
  */
 static void handle_drop(struct space_handle *h)
 {
+	/* The place stays ours. If it cannot be emptied, its next page does. */
 	if (h->page)
-		(void)sys_munmap(h->page, LAYOUT_PAGE);
+		(void)sys_mmap(h->page, LAYOUT_PAGE, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
+				       MAP_NORESERVE,
+			       -1, 0);
 	*h = (struct space_handle){ 0 };
+}
+
+/* Put the page that was mapped for a handle where it belongs. */
+static void handle_keep(struct space *sp, struct space_handle *h, void *page,
+			uint64_t size)
+{
+	void *place = sp->shelf + (h - sp->handles) * LAYOUT_PAGE;
+
+	h->page = sys_mremap(page, LAYOUT_PAGE, LAYOUT_PAGE,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	h->size = size;
+	if (!sys_failed(h->page))
+		return;
+	/* The place may be anybody's now. */
+	h->page = NULL;
+	sp->no_handles = true;
+	(void)sys_munmap(page, LAYOUT_PAGE);
 }
 
 static struct space_handle *handle_find(struct space *sp, uint32_t index,
@@ -98,8 +122,8 @@ static int map_segment(struct space *sp, uint32_t index,
 	int prot = segment_prot(shmflg), flags = 0, r;
 	struct space_handle *h;
 	struct directory_file file;
+	void *p, *page = NULL;
 	bool want_handle;
-	void *p;
 
 	if (fixed && addr & (unit - 1))
 		return -EINVAL;
@@ -133,15 +157,15 @@ static int map_segment(struct space *sp, uint32_t index,
 		return r;
 	r = sp->backing->map(file.path, sp->reg.uid, (void *)addr, size, prot,
 			     flags, s->flags & SEG_HUGE ? BACKING_HUGE : 0, &p,
-			     want_handle ? &h->page : NULL);
+			     want_handle ? &page : NULL);
 	directory_file_release(&file);
 	if (r == -EEXIST)
 		return -EINVAL; /* the range is not free */
 	if (r < 0)
 		return r;
 	/* Whoever destroys the segment must know that its memory is held. */
-	if (want_handle)
-		h->size = size;
+	if (page)
+		handle_keep(sp, h, page, size);
 	if (want_handle && h->page)
 		(void)fetch_or(&sp->reg.segments[index].flags,
 			       (uint32_t)SEG_HANDLES);

@@ -82,23 +82,30 @@ struct space *space_first(void)
 
 /*
  * A space that is not in use, taken from the list or added to it. One piece
- * of memory, with one page that a forked child finds wiped. List held.
+ * of memory, with one page that a forked child finds wiped, and a shelf for
+ * handles that nobody else can come by. List held.
  */
 static struct space *space_take(void)
 {
 	size_t size = (sizeof(struct space) + 4095) & ~(size_t)4095;
+	size_t shelf = (size_t)SPACE_HANDLES * 4096;
 	struct space *sp;
 	char *base;
 
 	for (sp = spaces; sp; sp = sp->next)
 		if (!sp->reg.h)
 			return sp;
-	base = sys_mmap(NULL, size + 4096, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	base = sys_mmap(NULL, size + 4096 + shelf, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sys_failed(base))
 		return NULL;
+	if (sys_mprotect(base, size + 4096, PROT_READ | PROT_WRITE) < 0) {
+		(void)sys_munmap(base, size + 4096 + shelf);
+		return NULL;
+	}
 	sp = (struct space *)(void *)base;
 	sp->here = (uint32_t *)(void *)(base + size);
+	sp->shelf = base + size + 4096;
 	sp->low = UINTPTR_MAX;
 	/* Without it (before Linux 4.14) only raw clone() goes unnoticed. */
 	(void)sys_madvise(base + size, 4096, MADV_WIPEONFORK);

@@ -55,6 +55,7 @@ struct space {
 	uintptr_t low, high;
 
 	struct space_handle handles[SPACE_HANDLES];
+	char *shelf; /* a page for each of them */
 	unsigned next_handle;
 	bool no_handles; /* the system cannot duplicate mappings */
 };

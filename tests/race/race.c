@@ -110,6 +110,10 @@ static void be_process(struct space *sp, uint32_t *here)
 	sp->backing = first->backing;
 	sp->here = here;
 	sp->low = UINTPTR_MAX;
+	sp->shelf = mmap(NULL, SPACE_HANDLES * 4096, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sp->shelf == MAP_FAILED)
+		abort();
 	sp->self = first->self;
 	sp->self.image = __atomic_fetch_add(&next_image, 2, __ATOMIC_RELAXED) |
 			 1;
