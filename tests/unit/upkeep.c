@@ -205,3 +205,81 @@ CASE("upkeep", lost_attachment_is_corrected_with_a_warning)
 	CHECK(check(unit_dir(), USHM_REPAIR) > 0);
 	CHECK_EQ(check(unit_dir(), 0), 0);
 }
+
+/* Which it is of, neither the record says nor a list. */
+CASE("upkeep", attachment_of_nobody_is_told_as_lost)
+{
+	struct space *sp = open_here();
+	struct layout_segment *s;
+	void *p;
+	int id;
+
+	REQUIRE(ushm_get((ushm_space *)sp, 1, 4096, IPC_CREAT | 0600, &id) ==
+		0);
+	REQUIRE(ushm_attach((ushm_space *)sp, id, NULL, 0, &p) == 0);
+	s = registry_segment(&sp->reg, (uint32_t)id);
+	registry_attach(&sp->reg, s->first_attach - 1)->segment = 12345;
+	s->first_attach = 0;
+	s->attaches = 0;
+	CHECK(check(unit_dir(), USHM_REPAIR) & USHM_CHECK_RESTART);
+	SAYS("1 attachments could not be told");
+	CHECK_EQ(check(unit_dir(), 0), 0);
+}
+
+CASE("upkeep", second_segment_of_a_key_loses_it)
+{
+	struct space *sp = open_here();
+	struct layout_segment *s;
+	int one, two, id;
+
+	REQUIRE(ushm_get((ushm_space *)sp, 1, 1, IPC_CREAT | 0600, &one) == 0);
+	REQUIRE(ushm_get((ushm_space *)sp, 2, 1, IPC_CREAT | 0600, &two) == 0);
+	s = registry_segment(&sp->reg, (uint32_t)two);
+	s->key = s->first_key = 1;
+	CHECK(check(unit_dir(), USHM_REPAIR) & USHM_CHECK_RESTART);
+	SAYS("had the key of another");
+	CHECK_EQ(check(unit_dir(), 0), 0);
+	CHECK_EQ(ushm_get((ushm_space *)sp, 1, 1, 0, &id), 0);
+	CHECK_EQ(id, one);
+}
+
+CASE("upkeep", short_file_of_an_attached_segment_asks_for_a_restart)
+{
+	struct space *sp = open_here();
+	void *p;
+	int id;
+
+	REQUIRE(ushm_get((ushm_space *)sp, 1, 8192, IPC_CREAT | 0600, &id) ==
+		0);
+	REQUIRE(ushm_attach((ushm_space *)sp, id, NULL, 0, &p) == 0);
+	REQUIRE_OK(truncate(unit_path(own("seg", ".0")), 0));
+	CHECK_EQ(check(unit_dir(), USHM_REPAIR),
+		 USHM_CHECK_CORRECTED | USHM_CHECK_RESTART);
+	memset(p, 1, 8192);
+}
+
+CASE("upkeep", file_that_cannot_be_removed_is_told)
+{
+	left_in(SEG_DOOMED);
+	REQUIRE_OK(unlink(unit_path(own("seg", ".0"))));
+	REQUIRE_OK(mkdir(unit_path(own("seg", ".0")), 0700));
+	CHECK(collect(unit_dir(), 0) > 0);
+	SAYS("cannot be removed");
+}
+
+CASE("upkeep", namespace_full_of_processes_cannot_be_looked_at)
+{
+	const struct ushm_options one = { .max_processes = 1 };
+	ushm_space *sp;
+	int id, status;
+	pid_t pid;
+
+	REQUIRE(ushm_open(unit_dir(), USHM_CREATE, &one, &sp, NULL) == 0);
+	REQUIRE(ushm_get(sp, 1, 1, IPC_CREAT | 0600, &id) == 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(check(unit_dir(), 0) != -ENOMEM ||
+		      collect(unit_dir(), 0) != -ENOMEM);
+	REQUIRE(waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+}
