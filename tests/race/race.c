@@ -164,18 +164,22 @@ static void one_call(struct space *sp, void **held)
 	}
 }
 
+/* Not on its thread's stack: others may look at it when that has ended. */
+struct process {
+	struct space sp;
+	uint32_t here;
+	unsigned seed;
+	void *held[SLOTS];
+};
+
 static void *process_main(void *arg)
 {
-	/* Neither on its stack: others may look at both when it has ended. */
-	struct space *sp = calloc(1, sizeof(*sp));
-	uint32_t *here = calloc(1, sizeof(*here));
-	void *held[SLOTS] = { NULL };
+	struct process *me = arg;
+	struct space *sp = &me->sp;
 	struct space_entry e;
 
-	seed = (unsigned)(uintptr_t)arg;
-	if (!sp || !here)
-		abort();
-	be_process(sp, here);
+	seed = me->seed;
+	be_process(sp, &me->here);
 	if (space_enter(sp, &e) < 0)
 		abort();
 	space_leave(sp, &e);
@@ -184,7 +188,7 @@ static void *process_main(void *arg)
 	 * to its own: the pid lives. */
 	steps_left = 1 + (long)any(4000);
 	for (;;)
-		one_call(sp, held);
+		one_call(sp, me->held);
 	return NULL;
 }
 
@@ -226,17 +230,32 @@ static void check(void)
 	verify_registry(&first->reg, on_finding, NULL);
 }
 
+/* What a process would take along. */
+static void bury(struct process *p)
+{
+	(void)munmap(p->sp.shelf, SPACE_HANDLES * 4096);
+	for (int i = 0; i < SLOTS; i++)
+		if (p->held[i])
+			(void)munmap(p->held[i], SIZE);
+}
+
 static void play(unsigned round)
 {
+	static struct process processes[THREADS];
 	pthread_t threads[THREADS];
 
-	for (uintptr_t i = 0; i < THREADS; i++)
+	memset(processes, 0, sizeof(processes));
+	for (unsigned i = 0; i < THREADS; i++) {
+		processes[i].seed = round * THREADS + i + 1;
 		if (pthread_create(&threads[i], NULL, process_main,
-				   (void *)(round * THREADS + i + 1)) != 0)
+				   &processes[i]) != 0)
 			abort();
+	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	check();
+	for (int i = 0; i < THREADS; i++)
+		bury(&processes[i]);
 }
 
 static void clean_up(void)
