@@ -8,7 +8,7 @@
  * Crash: a slot whose owner was killed while CLAIMING has no attachments, and
  * its claim already holds the pid by which it is found dead. Killed before it
  * had said of which pid namespace that is, in a namespace where processes of
- * several meet, it leaves the slot lost until fsck: nobody can tell.
+ * several meet, it leaves the slot lost for good, 128 bytes: nobody can tell.
  */
 #include "store/procs.h"
 
