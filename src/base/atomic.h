@@ -19,6 +19,7 @@ typedef uint64_t __attribute__((aligned(8))) word64;
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define fetch_add(p, v)	    __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define fetch_or(p, v)	    __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+#define fetch_and(p, v)	    __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 #define exchange(p, v)	    __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /* Compare and swap; updates *expected on failure. */

@@ -9,10 +9,11 @@
 #include "base/sys.h"
 
 struct growth {
-	enum { TRUNCATE, ALLOCATE, WRITE } how;
+	enum { TRUNCATE, ALLOCATE, WRITE, WRITE_AT } how;
 	int fd;
 	uint64_t from, size;
-	const void *buf;
+	const void *buf; /* WRITE; 'n' pieces with WRITE_AT */
+	unsigned n;
 };
 
 static int grow(const struct growth *g)
@@ -24,6 +25,8 @@ static int grow(const struct growth *g)
 		return sys_ftruncate(g->fd, g->size);
 	case ALLOCATE:
 		return sys_fallocate(g->fd, 0, g->from, g->size);
+	case WRITE_AT:
+		return (int)sys_pwritev(g->fd, g->buf, g->n, g->from);
 	default:
 		n = sys_write(g->fd, g->buf, (size_t)g->size);
 		if (n < 0)
@@ -71,6 +74,14 @@ static int with_limit(const struct growth *g)
 int fsize_write(int fd, const void *buf, uint64_t size)
 {
 	struct growth g = { WRITE, fd, 0, size, buf };
+
+	return with_limit(&g);
+}
+
+int fsize_pwritev(int fd, const struct iovec *iov, unsigned n, uint64_t offset,
+		  uint64_t size)
+{
+	struct growth g = { WRITE_AT, fd, offset, size, iov, n };
 
 	return with_limit(&g);
 }

@@ -11,9 +11,17 @@
 #define USHM_BASE_FSIZE_H
 
 #include <stdint.h>
+#include <sys/uio.h>
 
 /* All of 'size' bytes to the beginning of the file. */
 int fsize_write(int fd, const void *buf, uint64_t size);
+
+/*
+ * As pwritev(2): what was written may be less. 'size' is what the pieces have
+ * together. The limit forbids more than growing: any write beyond it.
+ */
+int fsize_pwritev(int fd, const struct iovec *iov, unsigned n, uint64_t offset,
+		  uint64_t size);
 
 int fsize_truncate(int fd, uint64_t size);
 

@@ -16,10 +16,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,6 +53,12 @@ void cpu_relax(void);
 	(step_call((n), (long)(a), (long)(b)) \
 		 ?: sys_call3((n), (long)(a), (long)(b), (long)(c)))
 
+#if defined(__i386__)
+#define SYS_ID(name) SYS_##name##32
+#else
+#define SYS_ID(name) SYS_##name
+#endif
+
 static inline int sys_openat(int dir, const char *path, int flags, mode_t mode)
 {
 #if defined(__i386__)
@@ -74,6 +82,68 @@ static inline long sys_write(int fd, const void *buf, size_t size)
 	return SYS3(SYS_write, fd, buf, size);
 }
 
+/* A file offset as two arguments; the second counts where the first has but
+ * 32 bits. */
+#if defined(__i386__)
+#define SYS_LOW(offset)	 (uint32_t)(offset)
+#define SYS_HIGH(offset) (uint32_t)((uint64_t)(offset) >> 32)
+#else
+#define SYS_LOW(offset)	 (offset)
+#define SYS_HIGH(offset) 0
+#endif
+
+static inline long sys_pread(int fd, void *buf, size_t size, uint64_t offset)
+{
+	return SYS6(SYS_pread64, fd, buf, size, SYS_LOW(offset),
+		    SYS_HIGH(offset), 0);
+}
+
+static inline long sys_pwrite(int fd, const void *buf, size_t size,
+			      uint64_t offset)
+{
+	return SYS6(SYS_pwrite64, fd, buf, size, SYS_LOW(offset),
+		    SYS_HIGH(offset), 0);
+}
+
+static inline long sys_pwritev(int fd, const struct iovec *iov, unsigned n,
+			       uint64_t offset)
+{
+	/* The offset in two longs on every ABI; the second is void in 64 bits.
+	 */
+	return SYS6(SYS_pwritev, fd, iov, n, (unsigned long)offset,
+		    (unsigned long)(offset >> 32), 0);
+}
+
+/* The new position, or -errno. */
+static inline int64_t sys_lseek(int fd, int64_t offset, int whence)
+{
+#if defined(__i386__)
+	int64_t position = 0;
+	int r = (int)SYS6(SYS__llseek, fd, (uint32_t)((uint64_t)offset >> 32),
+			  (uint32_t)offset, &position, whence, 0);
+
+	return r < 0 ? r : position;
+#else
+	return SYS3(SYS_lseek, fd, offset, whence);
+#endif
+}
+
+static inline int sys_fsync(int fd)
+{
+	return (int)SYS3(SYS_fsync, fd, 0, 0);
+}
+
+static inline int sys_fdatasync(int fd)
+{
+	return (int)SYS3(SYS_fdatasync, fd, 0, 0);
+}
+
+static inline int sys_renameat(int from, const char *old, int to,
+			       const char *path)
+{
+	return (int)SYS6(SYS_renameat2, from, old, to, path, 0, 0);
+}
+
 static inline int sys_unlinkat(int dir, const char *path, int flags)
 {
 	return (int)SYS3(SYS_unlinkat, dir, path, flags);
@@ -90,11 +160,20 @@ static inline int sys_linkat(int from, const char *old, int to,
 	return (int)SYS6(SYS_linkat, from, old, to, path, flags, 0);
 }
 
+static inline int sys_fchmod(int fd, mode_t mode)
+{
+	return (int)SYS3(SYS_fchmod, fd, mode, 0);
+}
+
+static inline int sys_symlinkat(const char *target, int dir, const char *path)
+{
+	return (int)SYS3(SYS_symlinkat, target, dir, path);
+}
+
 static inline int sys_ftruncate(int fd, uint64_t size)
 {
 #if defined(__i386__)
-	return (int)SYS3(SYS_ftruncate64, fd, (uint32_t)size,
-			 (uint32_t)(size >> 32));
+	return (int)SYS3(SYS_ftruncate64, fd, SYS_LOW(size), SYS_HIGH(size));
 #else
 	return (int)SYS3(SYS_ftruncate, fd, size, 0);
 #endif
@@ -152,6 +231,118 @@ static inline int sys_fstat(int fd, struct sys_stat *ret)
 	return sys_stat(fd, "", AT_EMPTY_PATH, ret);
 }
 
+/* What tells a file from any other that ever was: a number is used again. */
+struct sys_identity {
+	uint64_t dev, ino;
+	int64_t born; /* ns of the Epoch; 0 where the file system does not say
+		       */
+};
+
+/* struct statx as the kernel has it; musl's headers may not know it. */
+struct sys_statx {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, pad;
+	uint64_t ino, size, blocks, attributes_mask;
+	struct {
+		int64_t sec;
+		uint32_t nsec, pad;
+	} atime, btime, ctime, mtime;
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t spare[14];
+};
+
+#define SYS_STATX_INO	0x100
+#define SYS_STATX_SIZE	0x200
+#define SYS_STATX_BTIME 0x800
+
+static inline int sys_identity(int dir, const char *path, int flags,
+			       struct sys_identity *ret)
+{
+	struct sys_statx sx = { 0 };
+	int r = (int)SYS6(SYS_statx, dir, path, flags,
+			  SYS_STATX_INO | SYS_STATX_BTIME, &sx, 0);
+
+	if (r < 0)
+		return r;
+	*ret = (struct sys_identity){
+		.dev = (uint64_t)sx.dev_major << 32 | sx.dev_minor,
+		.ino = sx.ino,
+	};
+	if (sx.mask & SYS_STATX_BTIME)
+		ret->born = sx.btime.sec * 1000000000 + sx.btime.nsec;
+	return 0;
+}
+
+/*
+ * A file's size; 'ask' the file system, which may be far away, or take what the
+ * kernel knows by itself.
+ */
+static inline int64_t sys_file_size(int fd, bool ask)
+{
+	struct sys_statx sx = { 0 };
+	int r = (int)SYS6(SYS_statx, fd, "",
+			  AT_EMPTY_PATH | (ask ? 0 : AT_STATX_DONT_SYNC),
+			  SYS_STATX_SIZE, &sx, 0);
+
+	return r < 0 ? r : (int64_t)sx.size;
+}
+
+static inline int sys_fcntl(int fd, int command, long argument)
+{
+#if defined(__i386__)
+	return (int)SYS3(SYS_fcntl64, fd, command, argument);
+#else
+	return (int)SYS3(SYS_fcntl, fd, command, argument);
+#endif
+}
+
+/*
+ * A lock that belongs to the open file description, on bytes of its file:
+ * 'type' F_RDLCK, F_WRLCK or F_UNLCK. Without 'wait', -EAGAIN.
+ */
+static inline int sys_lock(int fd, short type, uint64_t from, uint64_t length,
+			   bool wait)
+{
+#if defined(__i386__)
+	struct flock64 lock = { 0 };
+#else
+	struct flock lock = { 0 };
+#endif
+	lock.l_type = type;
+	lock.l_start = (int64_t)from;
+	lock.l_len = (int64_t)length;
+	return sys_fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, (long)&lock);
+}
+
+/* 1 if another owner has a fcntl() lock on the bytes (length 0: all); or 0. */
+static inline int sys_is_locked(int fd, uint64_t from, uint64_t length)
+{
+#if defined(__i386__)
+	struct flock64 lock = { 0 };
+#else
+	struct flock lock = { 0 };
+#endif
+	int r;
+
+	lock.l_type = F_WRLCK;
+	lock.l_start = (int64_t)from;
+	lock.l_len = (int64_t)length;
+	r = sys_fcntl(fd, F_OFD_GETLK, (long)&lock);
+	return r < 0 ? r : lock.l_type != F_UNLCK;
+}
+
+static inline int sys_dup3(int from, int to, int flags)
+{
+	return (int)SYS3(SYS_dup3, from, to, flags);
+}
+
+static inline int sys_flock(int fd, int operation)
+{
+	return (int)SYS3(SYS_flock, fd, operation, 0);
+}
+
 struct sys_space {
 	uint64_t type, total, free; /* bytes; total 0: without a limit */
 };
@@ -171,6 +362,20 @@ static inline int sys_statfs(const char *path, struct sys_space *ret)
 	ret->total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
 	ret->free = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 	return 0;
+}
+
+/* The type of the file system that 'fd' is on. */
+static inline int64_t sys_fstatfs_type(int fd)
+{
+#if defined(__i386__)
+	struct statfs64 fs;
+	int r = (int)SYS3(SYS_fstatfs64, fd, sizeof(fs), &fs);
+#else
+	struct statfs fs;
+	int r = (int)SYS3(SYS_fstatfs, fd, &fs, 0);
+#endif
+
+	return r < 0 ? r : (int64_t)((uint64_t)fs.f_type & 0xffffffffu);
 }
 
 /* True if 'p', as a system call returned it, is an error. */
@@ -209,6 +414,11 @@ static inline int sys_mprotect(void *addr, size_t length, int prot)
 	return (int)SYS3(SYS_mprotect, addr, length, prot);
 }
 
+static inline int sys_msync(void *addr, size_t length, int flags)
+{
+	return (int)SYS3(SYS_msync, addr, length, flags);
+}
+
 static inline int sys_madvise(void *addr, size_t length, int advice)
 {
 	return (int)SYS3(SYS_madvise, addr, length, advice);
@@ -223,12 +433,6 @@ static inline int sys_gettid(void)
 {
 	return (int)SYS3(SYS_gettid, 0, 0, 0);
 }
-
-#if defined(__i386__)
-#define SYS_ID(name) SYS_##name##32
-#else
-#define SYS_ID(name) SYS_##name
-#endif
 
 static inline uid_t sys_geteuid(void)
 {
@@ -259,6 +463,11 @@ static inline uint64_t sys_capabilities(void)
 	if (SYS3(SYS_capget, &header, data, 0) < 0)
 		return 0;
 	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+static inline int sys_fchown(int fd, uid_t uid, gid_t gid)
+{
+	return (int)SYS3(SYS_ID(fchown), fd, uid, gid);
 }
 
 static inline int sys_kill(int pid, int sig)
@@ -327,6 +536,16 @@ static inline int sys_rewind(int fd)
 	return (int)SYS3(SYS_lseek, fd, 0, 0 /* SEEK_SET */);
 }
 
+static inline int sys_ioctl(int fd, unsigned long request, void *argument)
+{
+	return (int)SYS3(SYS_ioctl, fd, request, argument);
+}
+
+static inline int sys_userfaultfd(int flags)
+{
+	return (int)SYS3(SYS_userfaultfd, flags, 0, 0);
+}
+
 static inline int sys_memfd_create(const char *name, unsigned flags)
 {
 	return (int)SYS3(SYS_memfd_create, name, flags, 0);
@@ -353,6 +572,12 @@ static inline int sys_getcwd(char *buf, size_t size)
 static inline long sys_readlink(const char *path, char *buf, size_t size)
 {
 	return SYS6(SYS_readlinkat, AT_FDCWD, path, buf, size, 0, 0);
+}
+
+static inline long sys_readlinkat(int dir, const char *path, char *buf,
+				  size_t size)
+{
+	return SYS6(SYS_readlinkat, dir, path, buf, size, 0, 0);
 }
 
 /* Seconds of the Epoch as the kernel stamps them: never ahead of time(2). */
