@@ -64,6 +64,7 @@ foreach(variant ${USHM_VARIANTS_BUILT})
     INSTALL_COMMAND "")
   install(FILES
     ${CMAKE_BINARY_DIR}/${variant}/libushm-preload.so
+    ${CMAKE_BINARY_DIR}/${variant}/libushm-filemap.so
     ${CMAKE_BINARY_DIR}/${variant}/libushm.a
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/ushm/${variant})
 endforeach()

@@ -54,7 +54,16 @@ struct backing_ops {
 /* A plain file in the namespace's directory. */
 extern const struct backing_ops backing_file;
 
-/* Bytes of a huge page here, 0 if unknown. */
+#define BACKING_PAGE	  UINT64_C(4096)
 #define BACKING_HUGE_SIZE (UINT64_C(2) << 20)
+
+/* Bytes of the object of a segment of 'size' bytes: whole pages, so that the
+ * tail of the last is shared. */
+static inline uint64_t backing_size(uint64_t size, bool huge)
+{
+	uint64_t unit = huge ? BACKING_HUGE_SIZE : BACKING_PAGE;
+
+	return (size + unit - 1) & ~(unit - 1);
+}
 
 #endif

@@ -89,7 +89,7 @@ static int do_create(void *arg)
 	step("file: created");
 
 	/* The umask may have taken our own rights. */
-	r = (int)SYS3(SYS_fchmod, fd, 0600, 0);
+	r = sys_fchmod(fd, 0600);
 	if (r == 0)
 		r = fsize_truncate(fd, size);
 	if (r == 0 && take) {

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "core/durable_check.h"
 #include "core/sweep.h"
 #include "store/death.h"
 #include "store/publish.h"
@@ -158,6 +159,23 @@ static void note_users(struct check *c)
 }
 
 /*
+ * It is exiting, and the kernel marks it a moment after that can be seen; or
+ * it has been swept, and the slot is another one's. Not so soon only where the
+ * kernel could not find the life word.
+ */
+static bool settles(const struct layout_proc *p, uint64_t claim)
+{
+	uint32_t nobody = 0;
+
+	for (int n = 0; n < 50; n++) {
+		if (life_marked(p) || load_acquire(&p->claim) != claim)
+			return true;
+		(void)sys_futex_wait(&nobody, 0, 2000000);
+	}
+	return false;
+}
+
+/*
  * A process that the kernel could not mark, since it did not find the life
  * word: it counts as alive for ever. Asked here, as it is asked for the lock.
  */
@@ -172,7 +190,8 @@ static void check_lives(struct check *c)
 
 		if (claim_state(claim) != PROC_LIVE || life_marked(p) ||
 		    i + 1 == sp->me || p->pid_ns != sp->self.pid_ns ||
-		    !death_is_certain(&sp->reg, &sp->self, i, claim))
+		    !death_is_certain(&sp->reg, &sp->self, i, claim) ||
+		    settles(p, claim))
 			continue;
 		word = (uint32_t *)p->life +
 		       (load_relaxed(&p->life_word) & LIFE_WHICH);
@@ -212,6 +231,8 @@ static int check_opened(struct check *c, struct text *why)
 		sweep_all(c->sp);
 		space_leave(c->sp, &e);
 	}
+	if (c->sp->durable.on)
+		check_durable(c);
 	return check_files(c);
 }
 
@@ -223,6 +244,7 @@ int check_namespace(const char *path, unsigned flags, finding_report *report,
 			   .arg = arg,
 			   .path = path,
 			   .dir = -1,
+			   .disk = -1,
 			   .uid = sys_geteuid() };
 	int r;
 
@@ -235,5 +257,7 @@ int check_namespace(const char *path, unsigned flags, finding_report *report,
 	}
 	if (c.dir >= 0)
 		(void)sys_close(c.dir);
+	if (c.disk >= 0)
+		(void)sys_close(c.disk);
 	return r < 0 ? r : c.status;
 }

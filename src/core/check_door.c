@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/procfs.h"
+#include "core/durable_check.h"
 #include "core/files.h"
 
 /* --------------------------------------------------------- the directory */
@@ -223,7 +224,8 @@ static int check_registry(struct check *c, struct text *why)
 		return 1;
 	text_init(&t, buf, sizeof(buf));
 	text_str(&t, "the registry ");
-	r = registry_inspect(c->dir, c->uid, check_repairs(c), &t);
+	r = registry_inspect(c->dir, c->uid, c->disk >= 0, check_repairs(c),
+			     &t);
 	switch (r) {
 	case REGISTRY_GOOD:
 		return 0;
@@ -258,5 +260,7 @@ int check_door(struct check *c, struct text *why)
 {
 	int r = check_directory(c, why);
 
+	if (r == 0)
+		r = check_durable_door(c, why);
 	return r == 0 ? check_registry(c, why) : r;
 }

@@ -174,7 +174,7 @@ static int lengthen(const char *path, uint64_t size)
 static void check_segment_file(struct check *c, uint32_t index,
 			       const struct layout_segment *s)
 {
-	uint64_t size = segment_file_size(s->size, s->flags);
+	uint64_t size = backing_size(s->size, s->flags & SEG_HUGE);
 	struct directory_file file;
 	const char *name;
 	struct sys_stat st;
@@ -226,6 +226,27 @@ static void check_segment_files(struct check *c)
 	}
 }
 
+/* What lies in it is the programs' own. */
+static void check_posix(struct check *c, int dir, const char *name)
+{
+	struct sys_stat st;
+
+	if (sys_stat(dir, name, AT_SYMLINK_NOFOLLOW, &st) < 0)
+		return;
+	if (!S_ISDIR(st.mode))
+		check_tell_words(c, FATE_NOTED, "stranger", name,
+				 "is no directory: shm_open() fails", NULL, 0,
+				 0);
+	else if (st.mode & 077)
+		check_tell_words(
+			c,
+			check_fate(c, check_repairs(c)
+					      ? check_change_mode(c, name, 0700)
+					      : 0),
+			"mode", name, "may be used by group or others",
+			"makes it the owner's alone", 0, 0);
+}
+
 static int check_file(void *arg, int dir, const struct file *f)
 {
 	struct check *c = arg;
@@ -267,12 +288,16 @@ static int check_file(void *arg, int dir, const struct file *f)
 			"you do not need it",
 			NULL, 0, 0);
 		break;
+	case FILE_POSIX:
+		check_posix(c, dir, f->name);
+		break;
 	case FILE_OTHER:
 		check_tell_words(c, FATE_NOTED, "stranger", f->name,
 				 "is none of ushm's files; it is left alone",
 				 NULL, 0, 0);
 		break;
 	case FILE_REGISTRY:
+	case FILE_DISK:
 	case FILE_PRIVATE:
 		break;
 	}

@@ -18,6 +18,8 @@ struct check {
 	int status;
 	const char *path;
 	int dir;
+	int disk; /* a durable namespace's directory; 'dir' is where it is
+		   * worked in then. Else -1 */
 	uint32_t uid;
 	struct space *sp;
 };

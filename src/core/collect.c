@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/shm.h>
 
+#include "core/durable_check.h"
 #include "core/files.h"
 #include "core/limits.h"
 #include "core/segment.h"
@@ -29,6 +30,8 @@ struct collect {
 	int dir;
 	uint32_t uid;
 	struct space *sp; /* or NULL: there is no registry */
+	bool durable;	  /* 'dir' is its working directory ... */
+	bool elsewhere;	  /* ... or there is none */
 };
 
 static bool acts(const struct collect *c)
@@ -251,7 +254,8 @@ static int tell_old(void *arg, int dir, const struct file *f)
 {
 	struct collect *c = arg;
 
-	if (f->kind == FILE_SEGMENT || f->kind == FILE_REGISTRY)
+	if (f->kind == FILE_SEGMENT || f->kind == FILE_REGISTRY ||
+	    f->kind == FILE_POSIX)
 		tell(c, 0, "reboot", f->name, "is of before the last reboot", 0,
 		     0, files_bytes(dir, f->name));
 	return 0;
@@ -291,6 +295,16 @@ static int check_first(struct collect *c, struct text *why)
 	return r < 0 ? r : 0;
 }
 
+/* On the disk of a durable namespace. */
+static bool collect_leftover(void *arg, const char *name, uint64_t bytes)
+{
+	struct collect *c = arg;
+
+	tell(c, 0, "leftover", name, "is on disk and belongs to no segment", 0,
+	     0, bytes);
+	return acts(c);
+}
+
 static int collect_opened(struct collect *c, struct text *why)
 {
 	int r = check_first(c, why);
@@ -299,16 +313,48 @@ static int collect_opened(struct collect *c, struct text *why)
 		r = collect_dead(c);
 	if (r == 0)
 		r = files_each(c->dir, c->uid, collect_file, c);
+	if (r == 0 && c->sp->durable.on)
+		r = durable_each_leftover(c->sp, collect_leftover, c);
 	return r;
+}
+
+/* The working directory in place of that of a durable namespace. */
+static int enter_durable(struct collect *c, struct text *why)
+{
+	struct durable_door door;
+	bool used;
+	int work, r;
+
+	r = durable_look(c->dir, &door, &work, &used);
+	if (r <= 0) {
+		if (r < 0)
+			text_str(why,
+				 r == -EPROTO
+					 ? "has a damaged marker: see 'ushm "
+					   "fsck'"
+					 : "has a marker that cannot be read");
+		return r;
+	}
+	durable_leave(&door);
+	c->durable = true;
+	c->elsewhere = work < 0;
+	if (work >= 0) {
+		(void)sys_close(c->dir);
+		c->dir = work;
+	}
+	return 0;
 }
 
 static int collect_in(struct collect *c, const char *path, struct text *why)
 {
 	size_t said = why->used;
-	int r;
+	int r = enter_durable(c, why);
 
+	/* What is on disk alone goes when the namespace is restored. */
+	if (r < 0 || c->elsewhere)
+		return r;
 	text_str(why, "its registry ");
-	r = registry_inspect(c->dir, c->uid, false, why);
+	r = registry_inspect(c->dir, c->uid, c->durable, false, why);
 	if (r == -ENOENT)
 		return files_each(c->dir, c->uid, collect_file, c);
 	if (r < 0)

@@ -9,6 +9,7 @@
 #include "core/space.h"
 
 #define COLLECT_DRY_RUN 1u
+#define COLLECT_FORGET	2u /* also what has lost its file */
 
 /*
  * Remove from the namespace in the directory 'path' what nobody can use any
@@ -18,5 +19,14 @@
  */
 int collect_garbage(const char *path, unsigned flags, finding_report *report,
 		    void *arg, struct text *why);
+
+/*
+ * The same of what belongs to no namespace: the objects of mapped files that
+ * killed programs of this user have left. What they stored is written.
+ */
+int collect_objects(unsigned flags, finding_report *report, void *arg);
+
+/* And the working directories of durable namespaces that are gone. */
+int collect_work(unsigned flags, finding_report *report, void *arg);
 
 #endif

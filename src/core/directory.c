@@ -15,6 +15,8 @@
 
 #include <string.h>
 
+#define HIGH 512 /* programs rarely come that far */
+
 int directory_absolute(const char *path, char *buf, size_t size)
 {
 	struct text t;
@@ -130,6 +132,20 @@ bool directory_stands(const struct directory *d)
 	return sys_stat(AT_FDCWD, d->path, 0, &st) == 0 && directory_is(d, &st);
 }
 
+/*
+ * Out of the way, where there is room: what is opened in the directory for the
+ * program is to have the lowest free number.
+ */
+static int move_up(int fd)
+{
+	int high = sys_fcntl(fd, F_DUPFD_CLOEXEC, HIGH);
+
+	if (high < 0)
+		return fd;
+	(void)sys_close(fd);
+	return high;
+}
+
 /* The directory, if it is still the one that was opened. */
 static int hold(const struct directory *d)
 {
@@ -147,11 +163,10 @@ static int hold(const struct directory *d)
 		(void)sys_close(fd);
 		return r;
 	}
-	return fd;
+	return move_up(fd);
 }
 
-int directory_file_hold(const struct directory *d, const struct registry *r,
-			uint32_t index, uint32_t seq,
+int directory_name_hold(const struct directory *d, const char *name,
 			struct directory_file *ret)
 {
 	struct text t;
@@ -167,14 +182,27 @@ int directory_file_hold(const struct directory *d, const struct registry *r,
 	} else {
 		text_str(&t, d->path);
 	}
-	text_str(&t, "/seg.");
-	text_uint(&t, r->uid, 10, 0, ' ');
-	text_str(&t, ".");
-	text_uint(&t, (uint64_t)registry_id(r, index, seq), 10, 0, ' ');
+	text_str(&t, "/");
+	text_str(&t, name);
 	if (!t.full)
 		return 0;
 	directory_file_release(ret);
 	return -ENAMETOOLONG;
+}
+
+int directory_file_hold(const struct directory *d, const struct registry *r,
+			uint32_t index, uint32_t seq,
+			struct directory_file *ret)
+{
+	char name[40];
+	struct text t;
+
+	text_init(&t, name, sizeof(name));
+	text_str(&t, "seg.");
+	text_uint(&t, r->uid, 10, 0, ' ');
+	text_str(&t, ".");
+	text_uint(&t, (uint64_t)registry_id(r, index, seq), 10, 0, ' ');
+	return directory_name_hold(d, name, ret);
 }
 
 void directory_file_release(const struct directory_file *f)

@@ -36,14 +36,17 @@ bool directory_is(const struct directory *d, const struct sys_stat *st);
 bool directory_stands(const struct directory *d);
 
 /*
- * A segment's file by its path, good until released. -ENAMETOOLONG; -ESTALE
- * if the directory is another one now, or what open(2) returned.
+ * A file in it by its path, good until released: one of that name, or that of
+ * a segment. -ENAMETOOLONG; -ESTALE if the directory is another one now, or
+ * what open(2) returned.
  */
 struct directory_file {
 	char path[PATH_ROOM];
 	int dir; /* held open for it, or -1 */
 };
 
+int directory_name_hold(const struct directory *d, const char *name,
+			struct directory_file *ret);
 int directory_file_hold(const struct directory *d, const struct registry *r,
 			uint32_t index, uint32_t seq,
 			struct directory_file *ret);

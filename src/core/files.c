@@ -46,6 +46,8 @@ static enum file_kind kind_of(const char *name, uint32_t uid, uint64_t *ret)
 	*ret = 0;
 	if (strcmp(name, ".private") == 0)
 		return FILE_PRIVATE;
+	if (strcmp(name, ".disk") == 0)
+		return FILE_DISK;
 	if (numbered(&s, "registry.", &owner) && owner == uid) {
 		if (!*s)
 			return FILE_REGISTRY;
@@ -64,6 +66,9 @@ static enum file_kind kind_of(const char *name, uint32_t uid, uint64_t *ret)
 	if (numbered(&s, "damaged.", &owner) && owner == uid &&
 	    numbered(&s, ".", ret) && !*s)
 		return FILE_ASIDE;
+	s = name;
+	if (numbered(&s, "posix.", &owner) && owner == uid && !*s)
+		return FILE_POSIX;
 	return FILE_OTHER;
 }
 
@@ -106,11 +111,6 @@ bool files_orphaned(const struct space *sp, uint32_t id)
 	       load_relaxed(&s->seq) != registry_seq(r, (int)id);
 }
 
-static int rename_to(int dir, const char *from, int to_dir, const char *to)
-{
-	return (int)SYS6(SYS_renameat2, dir, from, to_dir, to, 0, 0);
-}
-
 int files_remove_orphan(struct space *sp, int dir, const struct file *f)
 {
 	struct space_entry e;
@@ -126,8 +126,9 @@ int files_remove_orphan(struct space *sp, int dir, const struct file *f)
 	if (r < 0)
 		return r;
 	space_lock(sp);
-	r = files_orphaned(sp, f->number) ? rename_to(dir, f->name, dir, gone)
-					  : -EAGAIN;
+	r = files_orphaned(sp, f->number)
+		    ? sys_renameat(dir, f->name, dir, gone)
+		    : -EAGAIN;
 	space_unlock(sp);
 	space_leave(sp, &e);
 	step("files: orphan renamed");
@@ -161,8 +162,9 @@ static int move(void *arg, int dir, const struct file *f)
 {
 	const int *to = arg;
 
-	return f->kind == FILE_SEGMENT ? rename_to(dir, f->name, *to, f->name)
-				       : 0;
+	return f->kind == FILE_SEGMENT
+		       ? sys_renameat(dir, f->name, *to, f->name)
+		       : 0;
 }
 
 /* The segments first: while the registry is there, it is refused. */
@@ -175,11 +177,11 @@ static int move_all(int dir, int to, uint32_t uid)
 		return r;
 	step("files: segments set aside");
 	registry_name(uid, name, sizeof(name));
-	r = rename_to(dir, name, to, name);
+	r = sys_renameat(dir, name, to, name);
 	return r == -ENOENT ? 0 : r;
 }
 
-int files_set_aside(int dir, uint32_t uid)
+int files_make_aside(int dir, uint32_t uid, int *ret_dir)
 {
 	char name[64];
 	struct text t;
@@ -198,7 +200,17 @@ int files_set_aside(int dir, uint32_t uid)
 	to = sys_openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (to < 0)
 		return to;
+	*ret_dir = to;
+	return n - 1;
+}
+
+int files_set_aside(int dir, uint32_t uid)
+{
+	int to, n = files_make_aside(dir, uid, &to), r;
+
+	if (n < 0)
+		return n;
 	r = move_all(dir, to, uid);
 	(void)sys_close(to);
-	return r < 0 ? r : n - 1;
+	return r < 0 ? r : n;
 }

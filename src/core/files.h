@@ -12,8 +12,10 @@ enum file_kind {
 	FILE_SEGMENT, /* seg.<uid>.<id> */
 	FILE_GONE,    /* seg.<uid>.<id>.gone: about to be removed */
 	FILE_NEW,     /* registry.<uid>.new-<tid> */
+	FILE_DISK,    /* .disk: where a working directory's namespace is */
 	FILE_PRIVATE, /* .private */
 	FILE_ASIDE,   /* damaged.<uid>.<n> */
+	FILE_POSIX,   /* posix.<uid>: the directory of core/posix.h */
 	FILE_OTHER,
 };
 
@@ -42,6 +44,12 @@ int files_remove_orphan(struct space *sp, int dir, const struct file *f);
 
 /* Was the registry that is being built left by a maker that was killed? */
 bool files_abandoned(int dir, const struct file *f);
+
+/*
+ * A new directory "damaged.<uid>.<n>" for what is moved away. Returns n and a
+ * descriptor, or -errno.
+ */
+int files_make_aside(int dir, uint32_t uid, int *ret_dir);
 
 /*
  * Move the registry and all segment files into a new directory

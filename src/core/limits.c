@@ -12,6 +12,7 @@
 
 #include "base/procfs.h"
 #include "base/step.h"
+#include "core/durable_change.h"
 
 uint64_t limits_get(const struct space *sp, enum limit which)
 {
@@ -35,10 +36,9 @@ uint64_t limits_get(const struct space *sp, enum limit which)
 	}
 }
 
-int limits_set(struct space *sp, enum limit which, uint64_t value)
+static int set_word(struct space *sp, enum limit which, uint64_t value)
 {
 	struct layout_header *h = sp->reg.h;
-	struct space_entry e;
 
 	switch (which) {
 	case LIMIT_SHMMAX:
@@ -61,13 +61,45 @@ int limits_set(struct space *sp, enum limit which, uint64_t value)
 		if (value > 1)
 			return -EINVAL;
 		store_relaxed(&h->rmid_forced, (uint32_t)value);
-		/* Entering sweeps the orphans. */
-		if (value && space_enter(sp, &e) == 0)
-			space_leave(sp, &e);
 		return 0;
 	default:
 		return -EINVAL;
 	}
+}
+
+/* On disk, or not at all. The registry goes first: it says what to write. */
+static int set_durably(struct space *sp, enum limit which, uint64_t value)
+{
+	uint64_t before = limits_get(sp, which);
+	struct space_entry e;
+	int r;
+
+	r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	r = set_word(sp, which, value);
+	if (r == 0) {
+		r = durable_keep_limits(sp);
+		if (r < 0) {
+			(void)set_word(sp, which, before);
+			(void)durable_keep_limits(sp);
+		}
+	}
+	space_leave(sp, &e);
+	return r;
+}
+
+int limits_set(struct space *sp, enum limit which, uint64_t value)
+{
+	int r;
+
+	if (sp->durable.on && which != LIMIT_NEXT_ID)
+		r = set_durably(sp, which, value);
+	else
+		r = set_word(sp, which, value);
+	if (r == 0 && which == LIMIT_RMID_FORCED && value)
+		space_glance(sp); /* sweeps the orphans */
+	return r;
 }
 
 /* The thread that made it: as in the kernel, execve() does not end it. */

@@ -155,8 +155,8 @@ static bool may_move(const struct space *sp, uintptr_t old, size_t old_size)
 /* Is all of the range mapped? MS_ASYNC does nothing else. */
 static bool all_mapped(uintptr_t addr, size_t length)
 {
-	return SYS3(SYS_msync, addr & ~(uintptr_t)ALIGN,
-		    length + (addr & ALIGN), MS_ASYNC) != -ENOMEM;
+	return sys_msync((void *)(addr & ~(uintptr_t)ALIGN),
+			 length + (addr & ALIGN), MS_ASYNC) != -ENOMEM;
 }
 
 /* What a FIXED mremap() that failed has unmapped all the same. */

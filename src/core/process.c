@@ -20,6 +20,7 @@
 #include "base/procfs.h"
 #include "base/signals.h"
 #include "base/step.h"
+#include "core/durable_sync.h"
 #include "core/pieces.h"
 
 /* The forking thread's, from prepare to the handlers after. */
@@ -245,6 +246,7 @@ static void be_born(struct space *sp)
 
 	sp->local = 0;
 	sp->fork_tid = 0;
+	durable_be_born(&sp->durable);
 	life_self(&sp->self);
 	sp->me = 0;
 	if (sp->has_child &&
@@ -366,6 +368,8 @@ static void end_in(struct space *sp)
 		if (a->segment == last)
 			continue;
 		last = a->segment;
+		if (sp->durable.on)
+			durable_end(sp, a->segment);
 		space_lock(sp);
 		ends = ends_with_us(sp, a);
 		space_unlock(sp);

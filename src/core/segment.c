@@ -6,7 +6,8 @@
  * (outside), publish (locked). It goes in three as well: doom (locked),
  * remove the file, free the index. Killed in between, the sweep of the dead
  * process finishes what it had begun to destroy and destroys what it had
- * begun to make.
+ * begun to make. In a durable namespace the disk goes before the registry in
+ * each of these: durable_change.c.
  */
 #include "core/segment.h"
 
@@ -15,6 +16,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/step.h"
+#include "core/durable_change.h"
 #include "store/perm.h"
 
 #define PAGE_SHIFT 12
@@ -30,14 +32,6 @@ static uint64_t pages_of(uint64_t size)
 }
 
 /* -------------------------------------------------------------- creation */
-
-/* Whole pages, so that the tail of the last is shared. */
-uint64_t segment_file_size(uint64_t size, uint32_t flags)
-{
-	uint64_t unit = flags & SEG_HUGE ? BACKING_HUGE_SIZE : LAYOUT_PAGE;
-
-	return (size + unit - 1) & ~(unit - 1);
-}
 
 static int huge_check(int shmflg)
 {
@@ -134,6 +128,34 @@ static int publish(struct space *sp, const struct segment_reservation *res,
 	return err;
 }
 
+/*
+ * The same where segments are durable: on disk first, so that what shmget()
+ * has returned is there after a power cut.
+ */
+static int publish_durably(struct space *sp,
+			   const struct segment_reservation *res,
+			   const struct segment_new *n)
+{
+	bool exists;
+	int r = durable_change_begin(sp);
+
+	if (r < 0)
+		return r;
+	/* Others make segments within such a change only: a key that is not
+	 * there stays so. */
+	space_lock(sp);
+	exists = n->key != IPC_PRIVATE &&
+		 segments_find_locked(&sp->reg, n->key);
+	space_unlock(sp);
+	r = exists ? -EEXIST : durable_record_new(sp, res->index, res->seq, n);
+	if (r == 0)
+		r = publish(sp, res, n);
+	durable_change_end(sp, r == 0);
+	if (r < 0)
+		(void)durable_destroy(sp, res->index, res->seq);
+	return r;
+}
+
 /* What shmget(2) has for what became of the file. -EEXIST: of the key. */
 static int create_error(int r)
 {
@@ -195,14 +217,15 @@ static int create_entered(struct space *sp, int32_t key, uint64_t size,
 				  &file);
 	if (err < 0)
 		goto unreserve;
-	err = sp->backing->create(file.path, segment_file_size(size, n.flags),
-				  take != 0);
+	err = sp->backing->create(
+		file.path, backing_size(size, n.flags & SEG_HUGE), take != 0);
 	if (err < 0)
 		goto release;
 	step("segment: file made");
 
 	n.now = sys_now();
-	err = publish(sp, &res, &n);
+	err = sp->durable.on ? publish_durably(sp, &res, &n)
+			     : publish(sp, &res, &n);
 	if (err < 0) {
 		(void)sp->backing->destroy(file.path);
 		goto release;
@@ -338,6 +361,21 @@ void segment_totals(struct space *sp, bool resident, struct segment_totals *ret)
 
 /* --------------------------------------------------------------- changes */
 
+static int lock_found(struct space *sp, int id, struct layout_segment **ret)
+{
+	struct layout_segment *s;
+
+	space_lock(sp);
+	s = registry_segment(&sp->reg, registry_index(&sp->reg, id));
+	if (!s || s->state != SEG_LIVE ||
+	    s->seq != registry_seq(&sp->reg, id)) {
+		space_unlock(sp);
+		return -EINVAL;
+	}
+	*ret = s;
+	return 0;
+}
+
 /*
  * Enter, lock and find the segment again: what was allowed a moment ago must
  * still be the same segment. On success the caller finishes with done().
@@ -345,22 +383,15 @@ void segment_totals(struct space *sp, bool resident, struct segment_totals *ret)
 static int begin(struct space *sp, int id, struct space_entry *e,
 		 struct layout_segment **ret)
 {
-	struct layout_segment *s;
 	int r;
 
 	r = space_enter(sp, e);
 	if (r < 0)
 		return r;
-	space_lock(sp);
-	s = registry_segment(&sp->reg, registry_index(&sp->reg, id));
-	if (!s || s->state != SEG_LIVE ||
-	    s->seq != registry_seq(&sp->reg, id)) {
-		space_unlock(sp);
+	r = lock_found(sp, id, ret);
+	if (r < 0)
 		space_leave(sp, e);
-		return -EINVAL;
-	}
-	*ret = s;
-	return 0;
+	return r;
 }
 
 static int done(struct space *sp, const struct space_entry *e, int r)
@@ -370,6 +401,51 @@ static int done(struct space *sp, const struct space_entry *e, int r)
 	else
 		undo_rollback(&sp->reg);
 	space_unlock(sp);
+	if (sp->durable.changes)
+		durable_change_end(sp, r == 0);
+	space_leave(sp, e);
+	return r;
+}
+
+/* On disk first: the new owner, or with 'to' NULL the removal. */
+static int change_disk(struct space *sp, int id, const struct durable_owner *to)
+{
+	struct layout_segment *s, copy;
+	int r;
+
+	r = lock_found(sp, id, &s);
+	if (r < 0)
+		return r;
+	copy = *s;
+	space_unlock(sp);
+	r = perm_check_control(&copy);
+	if (r < 0 || (to && copy.mode & SHM_DEST))
+		return r; /* one that was removed is not on disk any more */
+	return durable_record_set(sp, registry_index(&sp->reg, id), &copy, to);
+}
+
+/* As begin(), for a change that is to outlive the system. */
+static int begin_lasting(struct space *sp, int id,
+			 const struct durable_owner *to, struct space_entry *e,
+			 struct layout_segment **ret)
+{
+	int r;
+
+	if (!sp->durable.on)
+		return begin(sp, id, e, ret);
+	r = space_enter(sp, e);
+	if (r < 0)
+		return r;
+	r = durable_change_begin(sp);
+	if (r < 0)
+		goto leave;
+	r = change_disk(sp, id, to);
+	if (r >= 0)
+		r = lock_found(sp, id, ret);
+	if (r >= 0)
+		return 0;
+	durable_change_end(sp, false);
+leave:
 	space_leave(sp, e);
 	return r;
 }
@@ -377,17 +453,20 @@ static int done(struct space *sp, const struct space_entry *e, int r)
 int segment_set(struct space *sp, int id, uint32_t uid, uint32_t gid,
 		uint32_t mode)
 {
+	const struct durable_owner to = { uid, gid, mode, sys_now() };
+	bool possible = uid != UINT32_MAX && gid != UINT32_MAX;
 	struct layout_segment *s;
 	struct space_entry e;
 	int r;
 
 	if (id < 0)
 		return -EINVAL;
-	r = begin(sp, id, &e, &s);
+	r = possible ? begin_lasting(sp, id, &to, &e, &s)
+		     : begin(sp, id, &e, &s);
 	if (r < 0)
 		return r;
 	r = perm_check_control(s);
-	if (r == 0 && (uid == UINT32_MAX || gid == UINT32_MAX))
+	if (r == 0 && !possible)
 		r = -EINVAL;
 	if (r == 0) {
 		undo_guard(&sp->reg, &s->guard);
@@ -395,7 +474,7 @@ int segment_set(struct space *sp, int id, uint32_t uid, uint32_t gid,
 		undo_set32(&sp->reg, &s->gid, gid);
 		undo_set32(&sp->reg, &s->mode,
 			   (s->mode & ~0777u) | (mode & 0777));
-		undo_set_i64(&sp->reg, &s->ctime, sys_now());
+		undo_set_i64(&sp->reg, &s->ctime, to.ctime);
 	}
 	return done(sp, &e, r);
 }
@@ -410,7 +489,7 @@ int segment_remove(struct space *sp, int id)
 	r = space_read_id(sp, id, &copy);
 	if (r < 0)
 		return r;
-	r = begin(sp, id, &e, &s);
+	r = begin_lasting(sp, id, NULL, &e, &s);
 	if (r < 0)
 		return r;
 	r = perm_check_control(s);

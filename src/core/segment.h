@@ -30,9 +30,6 @@ int segment_lock(struct space *sp, int id, bool lock);
 /* Bytes of the segment that are in memory. */
 uint64_t segment_resident(struct space *sp, uint32_t index, uint32_t seq);
 
-/* Bytes of the file of a segment of 'size' bytes. */
-uint64_t segment_file_size(uint64_t size, uint32_t flags);
-
 struct segment_totals {
 	uint32_t used, max_index;
 	uint64_t pages, resident; /* pages */

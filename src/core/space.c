@@ -10,12 +10,14 @@
  *
  * Entering comes before everything else, so it calls what itself works within
  * a namespace: process.c for a child that is new here, sweep.c for the dead,
- * limits.c for what a switch has orphaned.
+ * limits.c for what a switch has orphaned, durable_sync.c for contents.
  */
 #include "core/space.h"
 
 #include "base/borrow.h"
+#include "base/latch.h"
 #include "base/signals.h"
+#include "core/durable_sync.h"
 #include "core/limits.h"
 #include "core/process.h"
 #include "core/sweep.h"
@@ -29,32 +31,14 @@ static uint32_t list_lock;
 
 /* ------------------------------------------------- process-private locks */
 
-/* With all signals blocked; 'signals' is the mask from before. */
-static void word_take(uint32_t *word, const uint64_t *signals)
-{
-	uint32_t seen = 0;
-
-	if (swap_if(word, &seen, 1u))
-		return;
-	while (exchange(word, 2u) != 0)
-		if (sys_futex_wait(word, 2, 100000000) == -ETIMEDOUT)
-			signals_obey(signals);
-}
-
-static void word_release(uint32_t *word)
-{
-	if (exchange(word, 0u) == 2)
-		(void)sys_futex_wake(word, 1);
-}
-
 void space_list_hold(const uint64_t *signals)
 {
-	word_take(&list_lock, signals);
+	latch_take(&list_lock, signals);
 }
 
 void space_list_release(void)
 {
-	word_release(&list_lock);
+	latch_release(&list_lock);
 }
 
 void space_list_reset(void)
@@ -64,13 +48,13 @@ void space_list_reset(void)
 
 void space_local_take(struct space *sp, const uint64_t *signals)
 {
-	word_take(&sp->local, signals);
+	latch_take(&sp->local, signals);
 	sp->signals = *signals;
 }
 
 void space_local_release(struct space *sp)
 {
-	word_release(&sp->local);
+	latch_release(&sp->local);
 }
 
 struct space *space_first(void)
@@ -119,12 +103,14 @@ struct opening {
 	const char *path; /* absolute */
 	bool create;
 	const struct registry_shape *shape;
+	const uint64_t *signals;
 	struct text *why;
 	struct space *space; /* the result */
 };
 
 /* List held. Which space is it, or shall it be? Its registry may be closed. */
-static int space_choose(struct opening *o, const struct sys_stat *dir)
+static int space_choose(struct opening *o, const char *path,
+			const struct sys_stat *dir)
 {
 	struct space *sp;
 
@@ -136,10 +122,55 @@ static int space_choose(struct opening *o, const struct sys_stat *dir)
 		if (!sp)
 			return -ENOMEM;
 		sp->backing = &backing_file;
-		directory_fill(&sp->dir, o->path, dir);
+		directory_fill(&sp->dir, path, dir);
 	}
 	o->space = sp;
 	return 0;
+}
+
+/* List held. What 'dir', whose path is 'path', has a registry of. */
+static int open_registry(struct opening *o, int dir, const char *path,
+			 const struct sys_stat *st,
+			 const struct registry_shape *shape)
+{
+	struct registry *reg;
+	int r = space_choose(o, path, st);
+
+	if (r < 0)
+		return r;
+	reg = &o->space->reg;
+	if (!reg->h) {
+		text_str(o->why, "its registry ");
+		return registry_open(dir, sys_geteuid(),
+				     o->create && !shape->durable, shape, reg,
+				     o->why);
+	}
+	if (o->space->durable.on == shape->durable)
+		return 0;
+	text_str(o->why, "is the working directory of a durable namespace: "
+			 "name the directory on disk");
+	return -EPROTO;
+}
+
+/* The same for the working directory of the durable one behind the door. */
+static int open_durable(struct opening *o, const struct durable_door *door,
+			const struct sys_stat *disk)
+{
+	struct sys_stat st;
+	bool made;
+	int dir, r;
+
+	dir = directory_open(door->work, false, &st, &made, o->why);
+	if (dir < 0)
+		return dir;
+	r = open_registry(o, dir, door->work, &st, &door->shape);
+	(void)sys_close(dir);
+	if (r < 0 || o->space->durable.on)
+		return r;
+	r = durable_join(&o->space->durable, door, o->path, disk);
+	if (r < 0)
+		registry_close(&o->space->reg);
+	return r;
 }
 
 /* List held. All of opening that needs descriptors. */
@@ -147,6 +178,9 @@ static int open_files(void *arg)
 {
 	static const struct registry_shape standard;
 	struct opening *o = arg;
+	const struct registry_shape *shape = o->shape ? o->shape : &standard;
+	struct registry_shape ordinary = *shape;
+	struct durable_door door;
 	struct sys_stat st;
 	bool made = false;
 	int dir, r;
@@ -154,12 +188,14 @@ static int open_files(void *arg)
 	dir = directory_open(o->path, o->create, &st, &made, o->why);
 	if (dir < 0)
 		return dir;
-	r = space_choose(o, &st);
-	if (r == 0 && !o->space->reg.h) {
-		text_str(o->why, "its registry ");
-		r = registry_open(dir, sys_geteuid(), o->create,
-				  o->shape ? o->shape : &standard,
-				  &o->space->reg, o->why);
+	r = durable_enter(dir, o->create && shape->durable, shape, o->signals,
+			  &door, o->why);
+	ordinary.durable = false;
+	if (r == 1) {
+		r = open_durable(o, &door, &st);
+		durable_leave(&door);
+	} else if (r == 0) {
+		r = open_registry(o, dir, o->path, &st, &ordinary);
 	}
 	(void)sys_close(dir);
 	if (r < 0 && made)
@@ -171,10 +207,10 @@ int space_open(const char *path, bool create,
 	       const struct registry_shape *shape, struct space **ret_space,
 	       struct text *why)
 {
-	struct opening o = { NULL, create, shape, why, NULL };
+	uint64_t signals;
+	struct opening o = { NULL, create, shape, &signals, why, NULL };
 	size_t said = why->used;
 	char absolute[PATH_ROOM];
-	uint64_t signals;
 	int r;
 
 	r = directory_absolute(path, absolute, sizeof(absolute));
@@ -213,8 +249,10 @@ void space_close(struct space *sp)
 	/* Once we have a slot, its life word is on a thread's list of robust
 	 * mutexes: the page must stay mapped, and the namespace stays open
 	 * for the next space_open(). */
-	if (--sp->refs == 0 && !sp->me)
+	if (--sp->refs == 0 && !sp->me) {
 		registry_close(&sp->reg);
+		durable_part(&sp->durable);
+	}
 	space_list_release();
 	signals_restore(&signals);
 }
@@ -248,6 +286,8 @@ void space_unlock(struct space *sp)
 	lock_release(&sp->reg);
 	if (load_relaxed(&sp->reg.h->unsettled))
 		sweep_doomed(sp);
+	if (sp->durable.on)
+		durable_tidy(sp);
 }
 
 int space_grow(struct space *sp, struct layout_array *array)

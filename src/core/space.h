@@ -7,6 +7,7 @@
 
 #include "backing/backing.h"
 #include "core/directory.h"
+#include "core/durable.h"
 #include "store/ledger.h"
 #include "store/lock.h"
 #include "store/procs.h"
@@ -27,6 +28,7 @@ struct space {
 	struct registry reg; /* one registry: a private namespace */
 	const struct backing_ops *backing;
 	struct directory dir;
+	struct durable durable; /* 'dir' is its working directory then */
 	unsigned refs;
 	struct space *next; /* all that this process ever had open; never
 			     * freed, one that is closed has no reg.h */
@@ -61,6 +63,12 @@ struct space {
 };
 
 /* ------------------------------------------------------- open and closed */
+
+/* The directory that its user knows. */
+static inline const char *space_path(const struct space *sp)
+{
+	return sp->durable.on ? sp->durable.disk.path : sp->dir.path;
+}
 
 /* 'path' absolute or relative; see ushm_open(). */
 int space_open(const char *path, bool create,

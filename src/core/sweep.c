@@ -14,6 +14,7 @@
 #include "core/sweep.h"
 
 #include "base/step.h"
+#include "core/durable_change.h"
 #include "store/death.h"
 
 #define GLANCE	     64u  /* slots that a reading call looks at */
@@ -51,6 +52,10 @@ void sweep_doomed(struct space *sp)
 		 * who sweeps us inherits it. */
 		if (directory_file_hold(&sp->dir, r, index++, seq, &file) < 0)
 			continue;
+		if (sp->durable.on && durable_destroy(sp, index - 1, seq) < 0) {
+			directory_file_release(&file);
+			continue;
+		}
 		if (load_relaxed(&s->flags) & SEG_HANDLES)
 			sp->backing->empty(file.path);
 		gone = destroyed(sp, file.path);

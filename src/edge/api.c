@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "core/attach.h"
+#include "core/durable_change.h"
+#include "core/durable_sync.h"
 #include "core/limits.h"
 #include "core/report.h"
 #include "core/segment.h"
@@ -25,6 +27,7 @@ int ushm_open(const char *dir, unsigned flags,
 		shape.max_procs = options->max_processes;
 		shape.max_attaches = options->max_attachments;
 	}
+	shape.durable = flags & USHM_DURABLE;
 	r = place_open(dir, flags & USHM_CREATE, &shape, &sp, ret_problem);
 	if (r == 0)
 		*ret_space = (ushm_space *)sp;
@@ -37,6 +40,11 @@ void ushm_close(ushm_space *space)
 }
 
 const char *ushm_dir(const ushm_space *space)
+{
+	return space_path(&space->space);
+}
+
+const char *ushm_work_dir(const ushm_space *space)
 {
 	return space->space.dir.path;
 }
@@ -158,6 +166,43 @@ int ushm_remove(ushm_space *space, int id)
 int ushm_lock(ushm_space *space, int id, int on)
 {
 	return segment_lock(&space->space, id, on != 0);
+}
+
+int ushm_sync_segment(ushm_space *space, int id, unsigned flags)
+{
+	return flags ? -EINVAL : durable_sync(&space->space, id);
+}
+
+int ushm_durability(ushm_space *space, int id, struct ushm_durability *ret)
+{
+	struct space *sp = &space->space;
+	struct record_segment record;
+	struct layout_segment s;
+	struct space_entry e;
+	int r;
+
+	if (!sp->durable.on)
+		return -EOPNOTSUPP;
+	r = space_read_id(sp, id, &s);
+	if (r == 0)
+		r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	r = durable_record_read(sp, id, &record);
+	space_leave(sp, &e);
+	if (r < 0)
+		return r == -ENOENT ? -EIDRM : r;
+	*ret = (struct ushm_durability){
+		.synced = record.synced,
+		.unsynced =
+			load_relaxed(
+				&sp->reg.segments[registry_index(&sp->reg, id)]
+					 .flags) &
+					SEG_UNSYNCED
+				? 1
+				: 0,
+	};
+	return 0;
 }
 
 int ushm_info(ushm_space *space, struct ushm_info *ret)

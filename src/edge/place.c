@@ -145,20 +145,41 @@ const char *place_name(const char *dir, char buf[PLACE_ROOM])
 	return buf;
 }
 
-/* One line for whoever set USHM_LOG; a guest is silent otherwise. */
-static void complain(const struct ushm_problem *problem)
+void place_log(const char *line)
 {
 	const char *log = secure_getenv("USHM_LOG");
+
+	if (log && *log && strcmp(log, "0") != 0)
+		(void)sys_write(2, line, strlen(line));
+}
+
+static void complain(const struct ushm_problem *problem)
+{
 	char line[600];
 	struct text t;
 
-	if (!log || !*log || strcmp(log, "0") == 0)
-		return;
 	text_init(&t, line, sizeof(line));
 	text_str(&t, "ushm: no shared memory: ");
 	text_str(&t, problem->text);
 	text_str(&t, "\n");
-	(void)sys_write(2, line, t.used);
+	place_log(line);
+}
+
+uint64_t place_mapping_max(uint64_t otherwise)
+{
+	static const char units[] = "KMG";
+	const char *s = secure_getenv("USHM_FILEMAP_MAX"), *unit;
+	uint64_t n;
+	int shift = 0;
+
+	if (!s || !text_parse(&s, s + strlen(s), 10, &n))
+		return otherwise;
+	unit = *s ? strchr(units, *s) : NULL;
+	if (unit) {
+		shift = 10 * (int)(unit - units + 1);
+		s++;
+	}
+	return *s || n > (uint64_t)INT64_MAX >> shift ? otherwise : n << shift;
 }
 
 int place_default(struct space **ret_space)

@@ -31,4 +31,11 @@ int place_default(struct space **ret_space);
 /* The same if it is open already, else NULL. */
 struct space *place_opened(void);
 
+/* One line for whoever set $USHM_LOG; a guest is silent otherwise. */
+void place_log(const char *line);
+
+/* Bytes of the largest file that is mapped without the kernel:
+ * $USHM_FILEMAP_MAX, a number with K, M or G; or 'otherwise'. */
+uint64_t place_mapping_max(uint64_t otherwise);
+
 #endif

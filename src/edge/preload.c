@@ -13,7 +13,6 @@
 #undef _FILE_OFFSET_BITS
 #include "ushm.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -26,6 +25,7 @@
 #include "core/memory.h"
 #include "core/process.h"
 #include "edge/ipc.h"
+#include "edge/next.h"
 #include "edge/procfile.h"
 
 /* To musl's headers these are other words for the plain names. */
@@ -33,27 +33,6 @@
 #undef open64
 #undef openat64
 #undef fopen64
-
-#define EXPORT(name) __asm__(#name) __attribute__((visibility("default"), used))
-
-/* The next definition of a name, found once; else that of another name.
- * NOLINTBEGIN(bugprone-macro-parentheses): a type cannot have any */
-#define NEXT(type, name) NEXT_OR(type, name, name)
-#define NEXT_OR(type, name, other)                                    \
-	static type *next_##name;                                     \
-	static type *real_##name(void)                                \
-	{                                                             \
-		type *f = load_relaxed(&next_##name);                 \
-                                                                      \
-		if (!f) {                                             \
-			f = (type *)dlsym(RTLD_NEXT, #name);          \
-			if (!f)                                       \
-				f = (type *)dlsym(RTLD_NEXT, #other); \
-			store_relaxed(&next_##name, f);               \
-		}                                                     \
-		return f;                                             \
-	}
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void *result(void *p)
 {
@@ -514,29 +493,4 @@ WRAP_FOPEN(fopen64, fopen)
 __attribute__((destructor)) static void last_settle(void)
 {
 	procfile_settle();
-}
-
-/*
- * Find the real functions while nothing else runs: later it might be a signal
- * handler, or a child between fork() and execve(), that calls first.
- */
-__attribute__((constructor)) static void find_next(void)
-{
-	(void)real_syscall();
-	(void)real_fork();
-	(void)real__Fork();
-	(void)real_clone();
-	(void)real_dlopen();
-	(void)real_close();
-	(void)real_fclose();
-	(void)real_open();
-	(void)real_open64();
-	(void)real_openat();
-	(void)real_openat64();
-	(void)real___open_2();
-	(void)real___open64_2();
-	(void)real___openat_2();
-	(void)real___openat64_2();
-	(void)real_fopen();
-	(void)real_fopen64();
 }

@@ -6,11 +6,13 @@
 
 #include "core/check.h"
 #include "core/collect.h"
+#include "edge/map.h"
 #include "edge/place.h"
 
 static_assert(USHM_REPAIR == CHECK_REPAIR, "flags");
 static_assert(USHM_START_OVER == CHECK_START_OVER, "flags");
 static_assert(USHM_DRY_RUN == COLLECT_DRY_RUN, "flags");
+static_assert(USHM_FORGET == COLLECT_FORGET, "flags");
 static_assert(USHM_CHECK_CORRECTED == CHECK_CORRECTED, "results");
 static_assert(USHM_CHECK_RESTART == CHECK_RESTART, "results");
 static_assert(USHM_CHECK_LEFT == CHECK_LEFT, "results");
@@ -67,5 +69,18 @@ int ushm_check(const char *dir, unsigned flags, ushm_report *report, void *arg,
 int ushm_collect(const char *dir, unsigned flags, ushm_report *report,
 		 void *arg, struct ushm_problem *ret_problem)
 {
-	return run(collect_garbage, dir, flags, report, arg, ret_problem);
+	struct listener l = { report, arg };
+	int r = run(collect_garbage, dir, flags, report, arg, ret_problem);
+	int objects, works;
+
+	if (dir)
+		return r;
+	map_configure();
+	objects = collect_objects(flags, pass_on, &l);
+	works = collect_work(flags, pass_on, &l);
+	if (r >= 0 && objects > 0)
+		r += objects;
+	if (r >= 0 && works > 0)
+		r += works;
+	return r;
 }

@@ -69,7 +69,8 @@ static int refuse(struct text *why, int r, const char *what)
 
 /* Check a copy of the header against the file that it came from. */
 int header_check(const struct layout_header *h, uint32_t uid,
-		 uint64_t file_size, struct geometry *ret, struct text *why)
+		 uint64_t file_size, bool durable, struct geometry *ret,
+		 struct text *why)
 {
 	struct registry_shape shape = { h->segments.capacity, h->procs.capacity,
 					h->attaches.capacity };
@@ -83,9 +84,16 @@ int header_check(const struct layout_header *h, uint32_t uid,
 		text_uint(why, LAYOUT_VERSION, 10, 0, ' ');
 		return -EPROTO;
 	}
-	if (h->features)
+	if (h->features & ~LAYOUT_DURABLE)
 		return refuse(why, -EPROTO,
 			      "uses features that this ushm does not know");
+	if (h->features & LAYOUT_DURABLE && !durable)
+		return refuse(why, -EPROTO,
+			      "is that of a durable namespace's working "
+			      "directory: name the directory on disk");
+	if (!(h->features & LAYOUT_DURABLE) && durable)
+		return refuse(why, -EPROTO,
+			      "is not that of a durable namespace");
 	if (h->header_size != sizeof(struct layout_header) ||
 	    !header_geometry(&shape, ret) ||
 	    !same_array(&h->segments, &ret->segments) ||
@@ -105,7 +113,7 @@ int header_check(const struct layout_header *h, uint32_t uid,
 	return 0;
 }
 
-static void boot_id(char *ret, size_t size)
+void header_boot_id(char *ret, size_t size)
 {
 	int fd = sys_openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id",
 			    O_RDONLY | O_CLOEXEC, 0);
@@ -125,13 +133,13 @@ bool header_other_boot(const struct layout_header *h)
 {
 	char now[sizeof(h->boot_id)];
 
-	boot_id(now, sizeof(now));
+	header_boot_id(now, sizeof(now));
 	return now[0] && h->boot_id[0] &&
 	       memcmp(now, h->boot_id, sizeof(now)) != 0;
 }
 
 void header_fill(struct layout_header *h, uint32_t uid,
-		 const struct geometry *g)
+		 const struct geometry *g, uint64_t features)
 {
 	/* Linux's own default: unlimited, with room to add without overflow. */
 	const uint64_t unlimited = ~UINT64_C(0) - (UINT64_C(1) << 24);
@@ -142,8 +150,9 @@ void header_fill(struct layout_header *h, uint32_t uid,
 	h->header_size = sizeof(*h);
 	h->file_size = g->file_size;
 	h->uid = uid;
+	h->features = features;
 	h->seq_shift = g->seq_shift;
-	boot_id((char *)h->boot_id, sizeof(h->boot_id));
+	header_boot_id((char *)h->boot_id, sizeof(h->boot_id));
 	h->segments = g->segments;
 	h->procs = g->procs;
 	h->attaches = g->attaches;
@@ -225,20 +234,21 @@ static bool boot_damaged(const struct layout_header *h)
 	char now[sizeof(h->boot_id)];
 	unsigned same = 0;
 
-	boot_id(now, sizeof(now));
+	header_boot_id(now, sizeof(now));
 	for (size_t i = 0; i < 36; i++)
 		same += now[i] == (char)h->boot_id[i];
 	return now[0] && same < 36 && same >= 24;
 }
 
 bool header_mend(struct layout_header *h, uint32_t uid, uint64_t file_size,
-		 bool *ret_blocks)
+		 bool durable, bool *ret_blocks)
 {
 	struct layout_header new = *h;
 	struct geometry g;
 
 	/* One that is newer than we are is none of our business. */
-	if (h->features || (h->version > LAYOUT_VERSION && h->version < 256))
+	if (h->features != (durable ? LAYOUT_DURABLE : 0) ||
+	    (h->version > LAYOUT_VERSION && h->version < 256))
 		return false;
 	if (!geometry_guess(h, uid, file_size, &g))
 		return false;
@@ -250,7 +260,7 @@ bool header_mend(struct layout_header *h, uint32_t uid, uint64_t file_size,
 	new.uid = uid;
 	new.seq_shift = g.seq_shift;
 	if (boot_damaged(h))
-		boot_id((char *)new.boot_id, sizeof(new.boot_id));
+		header_boot_id((char *)new.boot_id, sizeof(new.boot_id));
 	*ret_blocks = false;
 	array_mend(&new.segments, &g.segments, ret_blocks);
 	array_mend(&new.procs, &g.procs, ret_blocks);

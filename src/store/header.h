@@ -32,11 +32,15 @@ bool header_geometry(const struct registry_shape *s, struct geometry *g);
 
 /* A new header. */
 void header_fill(struct layout_header *h, uint32_t uid,
-		 const struct geometry *g);
+		 const struct geometry *g, uint64_t features);
+
+/* Of the running system, 'size' bytes; empty where /proc does not say. */
+void header_boot_id(char *ret, size_t size);
 
 /* Check a copy of the header against the file that it came from. */
 int header_check(const struct layout_header *h, uint32_t uid,
-		 uint64_t file_size, struct geometry *ret, struct text *why);
+		 uint64_t file_size, bool durable, struct geometry *ret,
+		 struct text *why);
 
 /* Is it of before the last reboot? True if both are known and they differ. */
 bool header_other_boot(const struct layout_header *h);
@@ -47,6 +51,6 @@ bool header_other_boot(const struct layout_header *h);
  * of their blocks must be allocated. False, and nothing changed, if not.
  */
 bool header_mend(struct layout_header *h, uint32_t uid, uint64_t file_size,
-		 bool *ret_blocks);
+		 bool durable, bool *ret_blocks);
 
 #endif

@@ -23,6 +23,9 @@
 #define LAYOUT_VERSION 1u
 #define LAYOUT_PAGE    4096u
 
+/* Bits of layout_header.features. */
+#define LAYOUT_DURABLE UINT64_C(1) /* to be opened by the directory on disk */
+
 /* Index 0 of every list head means "none": lists store index + 1. */
 #define NO_INDEX 0u
 
@@ -95,6 +98,8 @@ enum {
 	SEG_HUGE = 1,	   /* SHM_HUGETLB was asked for */
 	SEG_NORESERVE = 2, /* SHM_NORESERVE was asked for */
 	SEG_HANDLES = 4,   /* some process may keep a hidden handle mapping */
+	SEG_UNSYNCED = 8,  /* durable: it was attached for writing, and its
+			    * contents may not be on disk */
 };
 
 struct layout_segment {
@@ -177,7 +182,7 @@ struct layout_header {
 	uint32_t uid;
 	uint32_t seq_shift;	   /* id = index + (seq << seq_shift) */
 	unsigned char boot_id[40]; /* of the system that it lives on */
-	uint64_t features;	   /* bits a reader must know; 0 so far */
+	uint64_t features;	   /* bits a reader must know */
 
 	struct layout_array segments;
 	struct layout_array procs;
@@ -223,6 +228,11 @@ struct layout_header {
 	 * 1: they are of several. Atomic. */
 	uint64_t pid_ns;
 
+	/* In the working directory of a durable namespace: core/durable.h. */
+	uint32_t changing; /* segment index + 1 whose record on disk may not be
+			    * as the registry has it. Who has the change lock */
+	uint32_t due;	   /* not 0: contents may have to be synced */
+
 	/*
 	 * Undo log of the change in progress. 'undo_count' > 0: restore the
 	 * entries backwards. 'guard_count': sequence numbers that the change
@@ -247,6 +257,7 @@ static_assert(offsetof(struct layout_header, segments) == 80, "header");
 static_assert(offsetof(struct layout_header, lock) == 256, "header");
 static_assert(offsetof(struct layout_header, shmmax) == 384, "header");
 static_assert(offsetof(struct layout_header, pid_ns) == 472, "header");
+static_assert(offsetof(struct layout_header, changing) == 480, "header");
 static_assert(offsetof(struct layout_header, undo) == 536, "header");
 static_assert(sizeof(struct layout_header) <= LAYOUT_PAGE, "header");
 

@@ -232,6 +232,9 @@ int ledger_add(struct registry *r, uint32_t proc, uint32_t segment,
 	count_up(r, &p->attaches);
 	count_up(r, &r->h->nattaches);
 	undo_set32(r, &a->state, ATTACH_LIVE);
+	/* Undone or not: in doubt there is something to sync. */
+	if (r->h->features & LAYOUT_DURABLE && !(piece->flags & SHM_RDONLY))
+		(void)fetch_or(&s->flags, (uint32_t)SEG_UNSYNCED);
 
 	if (e->pid) {
 		undo_set_i64(r, &s->atime, e->now);
@@ -326,6 +329,8 @@ void ledger_remove(struct registry *r, uint32_t index, uint32_t me,
 		undo_set_i64(r, &s->dtime, e->now);
 		undo_set_i32(r, &s->lpid, e->pid);
 	}
+	if (segments_unattached(s) && load_relaxed(&s->flags) & SEG_UNSYNCED)
+		undo_set32(r, &r->h->due, r->h->due + 1);
 	if (segments_unattached(s) && s->state == SEG_LIVE &&
 	    (s->mode & SHM_DEST || r->h->rmid_forced))
 		segments_doom(r, a->segment, me);

@@ -32,7 +32,8 @@ static void publish_segment(struct registry *r, struct layout_segment *s,
 		uint32_t value = from[w];
 
 		if (w == FLAGS_WORD)
-			value |= load_relaxed(&at[w]) & SEG_HANDLES;
+			value |= load_relaxed(&at[w]) &
+				 (SEG_HANDLES | SEG_UNSYNCED);
 		if (at[w] == value)
 			continue;
 		undo_guard(r, &s->guard);

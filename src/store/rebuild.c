@@ -21,7 +21,7 @@
 #include "store/segments.h"
 #include "store/verify.h"
 
-#define FLAGS (SEG_HUGE | SEG_NORESERVE | SEG_HANDLES)
+#define FLAGS (SEG_HUGE | SEG_NORESERVE | SEG_HANDLES | SEG_UNSYNCED)
 
 struct rebuild {
 	struct registry *r; /* the copy */

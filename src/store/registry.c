@@ -64,7 +64,8 @@ static int make_ready(int fd, const struct layout_array *a, uint32_t from,
 	return r == -EOPNOTSUPP || r == -ENOSYS ? 0 : r;
 }
 
-static int file_build(int fd, uint32_t uid, const struct geometry *g)
+static int file_build(int fd, uint32_t uid, const struct geometry *g,
+		      bool durable)
 {
 	struct layout_header h;
 	int r;
@@ -91,7 +92,7 @@ static int file_build(int fd, uint32_t uid, const struct geometry *g)
 	if (r < 0)
 		return r;
 
-	header_fill(&h, uid, g);
+	header_fill(&h, uid, g, durable ? LAYOUT_DURABLE : 0);
 	return fsize_write(fd, &h, sizeof(h));
 }
 
@@ -127,7 +128,7 @@ static int file_create(int dir, const char *name, uint32_t uid,
 	if (fd < 0)
 		return refuse(why, fd, "cannot be created");
 	step("registry: temporary file created");
-	r = file_build(fd, uid, &g);
+	r = file_build(fd, uid, &g, s.durable);
 	if (r < 0) {
 		text_str(why, "cannot be created");
 		goto out;
@@ -150,15 +151,40 @@ out:
 	return r;
 }
 
-/* Remove the segment files of an older boot, then its registry. */
-static int file_retire(int dir, const char *name, int fd, uint64_t ino)
+/* Remove the files in 'path' whose names begin with 'prefix'. */
+static int remove_files(int dir, const char *path, const char *prefix)
 {
 	_Alignas(8) char buf[2048];
-	char prefix[32];
+	long n = 0;
+	int list, r = 0;
+
+	list = sys_openat(dir, path,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (list < 0)
+		return list;
+	while (r == 0 && (n = sys_getdents(list, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n && r == 0;) {
+			const struct sys_dirent *d = (void *)(buf + at);
+
+			if (strncmp(d->name, prefix, strlen(prefix)) == 0 &&
+			    strcmp(d->name, ".") != 0 &&
+			    strcmp(d->name, "..") != 0)
+				r = sys_unlinkat(list, d->name, 0);
+			at += d->length;
+		}
+	}
+	(void)sys_close(list);
+	return r == 0 && n < 0 ? (int)n : r;
+}
+
+/* Remove the files of an older boot, then its registry. */
+static int file_retire(int dir, const char *name, int fd, uint64_t ino)
+{
+	const char *uid = strchr(name, '.'); /* of "registry.<uid>" */
+	char words[32];
 	struct sys_stat st;
 	struct text t;
-	long n = 0;
-	int list, r;
+	int r;
 
 	r = (int)SYS3(SYS_flock, fd, LOCK_EX, 0);
 	if (r < 0)
@@ -167,29 +193,23 @@ static int file_retire(int dir, const char *name, int fd, uint64_t ino)
 	if (r < 0 || st.ino != ino)
 		return 0; /* somebody else has done it */
 
-	/* "seg.<uid>.", as our registry's own name ends */
-	text_init(&t, prefix, sizeof(prefix));
-	text_str(&t, "seg");
-	text_str(&t, strchr(name, '.'));
-	text_str(&t, ".");
-	list = sys_openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	if (list < 0)
-		return list;
-	while (r == 0 && (n = sys_getdents(list, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n && r == 0;) {
-			const struct sys_dirent *d = (void *)(buf + at);
-
-			if (strncmp(d->name, prefix, t.used) == 0)
-				r = sys_unlinkat(dir, d->name, 0);
-			at += d->length;
-		}
-	}
-	(void)sys_close(list);
-
 	/* As long as there are files, there is a registry that says so. */
-	if (r == 0 && n < 0)
-		r = (int)n;
-	return r < 0 ? r : sys_unlinkat(dir, name, 0);
+	text_init(&t, words, sizeof(words));
+	text_str(&t, "seg");
+	text_str(&t, uid);
+	text_str(&t, ".");
+	r = remove_files(dir, ".", words);
+	if (r < 0)
+		return r;
+	text_init(&t, words, sizeof(words));
+	text_str(&t, "posix");
+	text_str(&t, uid);
+	r = remove_files(dir, words, "");
+	if (r == 0)
+		r = sys_unlinkat(dir, words, AT_REMOVEDIR);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	return sys_unlinkat(dir, name, 0);
 }
 
 /* --------------------------------------------------------------- opening */
@@ -270,7 +290,7 @@ static int other_system(int fd, struct text *why)
 }
 
 /* 1: it was of an older boot and is gone now. */
-static int file_open(int dir, uint32_t uid, struct registry *ret,
+static int file_open(int dir, uint32_t uid, bool durable, struct registry *ret,
 		     struct text *why)
 {
 	struct layout_header h;
@@ -281,7 +301,7 @@ static int file_open(int dir, uint32_t uid, struct registry *ret,
 	fd = file_look(dir, ret->name, uid, &st, &h, why);
 	if (fd < 0)
 		return fd;
-	r = header_check(&h, uid, st.size, &g, why);
+	r = header_check(&h, uid, st.size, durable, &g, why);
 	if (r < 0)
 		goto out;
 
@@ -326,7 +346,7 @@ int registry_open(int dir, uint32_t uid, bool create,
 	registry_name(uid, ret->name, sizeof(ret->name));
 
 	for (int attempt = 0; attempt < 8; attempt++) {
-		r = file_open(dir, uid, ret, why);
+		r = file_open(dir, uid, shape->durable, ret, why);
 		if (r == 1)
 			continue;
 		if (r != -ENOENT)
@@ -377,7 +397,8 @@ static int header_store(int fd, const struct layout_header *to, bool blocks)
 	return 0;
 }
 
-int registry_inspect(int dir, uint32_t uid, bool mend, struct text *why)
+int registry_inspect(int dir, uint32_t uid, bool durable, bool mend,
+		     struct text *why)
 {
 	struct layout_header h, mended;
 	struct sys_stat st;
@@ -390,14 +411,14 @@ int registry_inspect(int dir, uint32_t uid, bool mend, struct text *why)
 	fd = file_look(dir, name, uid, &st, &h, why);
 	if (fd < 0)
 		return fd;
-	r = header_check(&h, uid, st.size, &g, why);
+	r = header_check(&h, uid, st.size, durable, &g, why);
 	if (r == 0 && !header_other_boot(&h)) {
 		(void)sys_close(fd);
 		return REGISTRY_GOOD;
 	}
 
 	mended = h;
-	if (header_mend(&mended, uid, st.size, &blocks) &&
+	if (header_mend(&mended, uid, st.size, durable, &blocks) &&
 	    !header_other_boot(&mended)) {
 		if (r == 0)
 			text_str(why, "does not say which system it is of");

@@ -33,6 +33,7 @@ struct registry {
 
 struct registry_shape {
 	uint32_t max_segments, max_procs, max_attaches; /* 0: the default */
+	bool durable;
 };
 
 /*
@@ -61,7 +62,8 @@ void registry_name(uint32_t uid, char *buf, size_t size);
  */
 enum { REGISTRY_GOOD, REGISTRY_OLD, REGISTRY_MENDABLE };
 
-int registry_inspect(int dir, uint32_t uid, bool mend, struct text *why);
+int registry_inspect(int dir, uint32_t uid, bool durable, bool mend,
+		     struct text *why);
 
 /*
  * Put blocks behind more records of an array, so that touching them cannot

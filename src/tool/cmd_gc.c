@@ -17,6 +17,7 @@
 
 struct gc {
 	const char *dir;
+	unsigned flags; /* USHM_... */
 	bool dry_run, quiet, failed;
 	unsigned things;
 	uint64_t bytes;
@@ -29,9 +30,11 @@ static void help(void)
 	      "Remove what nobody can use any more: what killed processes have left in the\n"
 	      "namespace, files that belong to no segment, abandoned directories of\n"
 	      "'ushm run --private'. Segments stay, attached or not: see 'ushm ls' and\n"
-	      "'ushm rm'.\n"
+	      "'ushm rm'. Without --dir also what killed programs have left of files that\n"
+	      "they had mapped: what they stored is written.\n"
 	      "\n"
 	      "  -N, --dry-run  only say what would be removed\n"
+	      "      --forget   also give up what is newer than a file that is not to be found\n"
 	      "  -q, --quiet    say nothing but errors\n"
 	      "  -d, --dir DIR  the namespace in this directory\n"
 	      "  -h, --help     show this help\n",
@@ -88,8 +91,9 @@ static int collect(struct gc *gc)
 	char size[32];
 	int r;
 
-	r = ushm_collect(gc->dir, gc->dry_run ? USHM_DRY_RUN : 0, on_finding,
-			 gc, &problem);
+	if (gc->dry_run)
+		gc->flags |= USHM_DRY_RUN;
+	r = ushm_collect(gc->dir, gc->flags, on_finding, gc, &problem);
 	if (r < 0 && r != -ENOENT) { /* where nothing is, nothing is too much */
 		gc->failed = true;
 		message_error("%s", problem.text);
@@ -106,6 +110,7 @@ int cmd_gc(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "dry-run", no_argument, NULL, 'N' },
+		{ "forget", no_argument, NULL, 'F' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "dir", required_argument, NULL, 'd' },
 		{ "help", no_argument, NULL, 'h' },
@@ -118,6 +123,9 @@ int cmd_gc(int argc, char **argv)
 		switch (c) {
 		case 'N':
 			gc.dry_run = true;
+			break;
+		case 'F':
+			gc.flags |= USHM_FORGET;
 			break;
 		case 'q':
 			gc.quiet = true;

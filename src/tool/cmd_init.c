@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `ushm init`: makes a namespace whose tables are of another size.
+ * `ushm init`: makes a namespace that is durable, or whose tables are of
+ * another size.
  *
- * Everything else makes a missing namespace by itself, with the default size;
- * the size is fixed from then on, hence this command.
+ * Everything else makes a missing namespace by itself, an ordinary one of the
+ * default size; both are fixed from then on, hence this command.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
 
 #include "tool/command.h"
 #include "tool/message.h"
@@ -15,14 +19,19 @@
 #include "tool/size.h"
 
 #define MAX_CAPACITY 16777216 /* of ushm_options */
+#define TMPFS	     0x01021994u
+#define RAMFS	     0x858458f6u
 
 static void help(void)
 {
 	fputs("Usage: ushm init [OPTION...]\n"
 	      "\n"
-	      "Make a namespace, with other limits than the default ones. It must not\n"
-	      "exist yet: remove its directory to change the limits of an old one.\n"
+	      "Make a namespace that is durable, or with other limits than the default ones.\n"
+	      "It must not exist yet: remove its directory to change what it is.\n"
 	      "\n"
+	      "      --durable            its segments outlive a reboot; on disk, so name a\n"
+	      "                           directory with --dir\n"
+	      "      --force              durable also where a reboot removes everything\n"
 	      "      --max-segments N     at most 16777216, 32768 by default\n"
 	      "      --max-processes N    32768 by default\n"
 	      "      --max-attachments N  262144 by default\n"
@@ -40,7 +49,41 @@ static int exists(ushm_space *space)
 	return EXIT_FAILED;
 }
 
-static int make(const char *dir, const struct ushm_options *options)
+/* Does the file system that 'dir' is to be on live in memory? */
+static bool in_memory(const char *dir)
+{
+	const char *slash = strrchr(dir, '/');
+	char parent[4096] = ".";
+	struct statfs fs;
+
+	if (slash)
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - dir + 1),
+			 dir);
+	if (statfs(dir, &fs) < 0 && statfs(parent, &fs) < 0)
+		return false;
+	return (unsigned)fs.f_type == TMPFS || (unsigned)fs.f_type == RAMFS;
+}
+
+static int check_durable(const char *dir, bool force)
+{
+	if (!dir) {
+		message_error("--durable needs --dir: the default directory "
+			      "does not outlive a reboot");
+		return EXIT_USAGE;
+	}
+	if (in_memory(dir) && !force) {
+		message_error("%s: is in memory (tmpfs), and would be gone "
+			      "after a reboot",
+			      dir);
+		message_hint("name a directory on a disk, or try it here with "
+			     "--force");
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+static int make(const char *dir, unsigned flags,
+		const struct ushm_options *options)
 {
 	struct ushm_info info;
 	ushm_space *space;
@@ -52,7 +95,7 @@ static int make(const char *dir, const struct ushm_options *options)
 	if (r != -ENOENT)
 		return EXIT_FAILED;
 
-	if (namespace_open(dir, USHM_CREATE, options, &space) < 0)
+	if (namespace_open(dir, USHM_CREATE | flags, options, &space) < 0)
 		return EXIT_FAILED;
 
 	/* Somebody else may have made it between the two calls. */
@@ -66,7 +109,10 @@ static int make(const char *dir, const struct ushm_options *options)
 
 int cmd_init(int argc, char **argv)
 {
+	enum { DURABLE = 256, FORCE };
 	static const struct option long_options[] = {
+		{ "durable", no_argument, NULL, DURABLE },
+		{ "force", no_argument, NULL, FORCE },
 		{ "max-segments", required_argument, NULL, 's' },
 		{ "max-processes", required_argument, NULL, 'P' },
 		{ "max-attachments", required_argument, NULL, 'A' },
@@ -76,6 +122,8 @@ int cmd_init(int argc, char **argv)
 	};
 	struct ushm_options options = { 0 };
 	const char *dir = NULL;
+	bool force = false;
+	unsigned flags = 0;
 	uint64_t number;
 	uint32_t *to;
 	int c;
@@ -97,6 +145,12 @@ int cmd_init(int argc, char **argv)
 			}
 			*to = (uint32_t)number;
 			break;
+		case DURABLE:
+			flags = USHM_DURABLE;
+			break;
+		case FORCE:
+			force = true;
+			break;
 		case 'd':
 			dir = optarg;
 			break;
@@ -114,5 +168,10 @@ int cmd_init(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 
-	return make(dir, &options);
+	if (flags) {
+		c = check_durable(dir, force);
+		if (c != EXIT_DONE)
+			return c;
+	}
+	return make(dir, flags, &options);
 }

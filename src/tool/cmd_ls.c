@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `ushm ls`: the segments of a namespace, as lsipc -m lists the kernel's.
+ * `ushm ls`: the segments of a namespace, as lsipc -m lists the kernel's, or
+ * its POSIX shared memory objects.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -9,15 +10,17 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/posix.h"
 #include "tool/segment.h"
 
 static void help(void)
 {
 	fputs("Usage: ushm ls [OPTION...]\n"
 	      "\n"
-	      "List the segments of a namespace.\n"
+	      "List the segments of a namespace, or what shm_open() made in it.\n"
 	      "\n"
 	      "  -d, --dir DIR             the namespace in this directory\n"
+	      "      --posix               the POSIX shared memory objects\n"
 	      "  -o, --output LIST         show these columns; +LIST adds them\n"
 	      "  -t, --time                show the times of attach, detach and change\n"
 	      "      --time-format FORMAT  short, full or iso\n"
@@ -29,35 +32,50 @@ static void help(void)
 	      "  -J, --json                JSON: sizes in bytes, times in UTC\n"
 	      "  -h, --help                show this help\n",
 	      stdout);
-	table_help(segment_columns, SEGMENT_NCOLUMNS);
+	table_help("Columns", segment_columns, SEGMENT_NCOLUMNS);
+	table_help("Columns with --posix", posix_columns, POSIX_NCOLUMNS);
+}
+
+static int add_segments(struct libscols_table *tb,
+			const struct table_selection *sel,
+			const struct table_style *style, ushm_space *space)
+{
+	struct ushm_segment seg;
+	uint32_t cursor = 0;
+	int r;
+
+	while ((r = ushm_next(space, &cursor, &seg)) > 0) {
+		r = segment_add_line(tb, space, sel, style, &seg);
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
 static int list(const char *dir, const struct table_selection *sel,
 		const struct table_style *style)
 {
+	bool posix = sel->columns == posix_columns;
 	ushm_space *space = NULL;
 	struct libscols_table *tb;
-	struct ushm_segment seg;
-	uint32_t cursor = 0;
 	int r;
 
 	r = namespace_open(dir, 0, NULL, &space);
 	if (r < 0 && r != -ENOENT)
 		return EXIT_FAILED;
 
-	tb = table_new("segments", sel, style);
+	tb = table_new(posix ? "objects" : "segments", sel, style);
 	if (!tb)
 		return EXIT_FAILED;
 
 	r = 0;
-	while (space && (r = ushm_next(space, &cursor, &seg)) > 0) {
-		r = segment_add_line(tb, sel, style, &seg);
-		if (r < 0)
-			break;
-	}
+	if (space)
+		r = posix ? posix_add_lines(tb, sel, style, space)
+			  : add_segments(tb, sel, style, space);
 	if (r < 0)
-		message_error("cannot list the segments of %s: %s",
-			      ushm_dir(space), message_errno(r));
+		message_error("cannot list the %s of %s: %s",
+			      posix ? "objects" : "segments", ushm_dir(space),
+			      message_errno(r));
 	else
 		r = table_print(&tb, 1, style);
 
@@ -68,10 +86,35 @@ static int list(const char *dir, const struct table_selection *sel,
 	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-int cmd_ls(int argc, char **argv)
+/* What a listing shows, and how. */
+struct listing {
+	const char *dir;
+	bool posix;
+	struct table_selection sel;
+	struct table_style style;
+};
+
+static void select_standard(struct listing *ls, bool times)
+{
+	if (ls->posix)
+		table_select(&ls->sel,
+			     times ? POSIX_TIME_COLUMNS : POSIX_COLUMNS);
+	else
+		table_select(&ls->sel,
+			     times ? "KEY,ID,OWNER,ATTACH,DETACH,CTIME"
+				   : "KEY,ID,PERMS,OWNER,SIZE,NATTCH,STATUS,"
+				     "CTIME,CPID,LPID,COMMAND");
+}
+
+/*
+ * Go through the options: once to know what is listed, then, with columns to
+ * choose from, again. 0, 'h' or '?'.
+ */
+static int each_option(struct listing *ls, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' },
+		{ "posix", no_argument, NULL, 'P' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "time", no_argument, NULL, 't' },
 		{ "time-format", required_argument, NULL, 'F' },
@@ -84,69 +127,86 @@ int cmd_ls(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	static struct table_selection sel = {
-		.columns = segment_columns,
-		.ncolumns = SEGMENT_NCOLUMNS,
-	};
-	struct table_style style = { 0 };
-	const char *dir = NULL;
+	bool choose = ls->sel.columns != NULL;
 	int c;
 
-	table_select(&sel, "KEY,ID,PERMS,OWNER,SIZE,NATTCH,STATUS,CTIME,CPID,"
-			   "LPID,COMMAND");
-
+	optind = 0;
 	while ((c = getopt_long(argc, argv, ":d:o:tbnreJh", options, NULL)) !=
 	       -1)
 		switch (c) {
 		case 'd':
-			dir = optarg;
+			ls->dir = optarg;
+			break;
+		case 'P':
+			ls->posix = true;
 			break;
 		case 'o':
-			if (table_select(&sel, optarg) < 0)
-				return EXIT_USAGE;
+			if (choose && table_select(&ls->sel, optarg) < 0)
+				return '?';
 			break;
 		case 't':
-			table_select(&sel, "KEY,ID,OWNER,ATTACH,DETACH,CTIME");
+			if (choose)
+				select_standard(ls, true);
 			break;
 		case 'F':
-			if (table_parse_time(optarg, &style.time) < 0)
-				return EXIT_USAGE;
+			if (table_parse_time(optarg, &ls->style.time) < 0)
+				return '?';
 			break;
 		case 'b':
-			style.bytes = true;
+			ls->style.bytes = true;
 			break;
 		case 'n':
-			style.noheadings = true;
+			ls->style.noheadings = true;
 			break;
 		case 'T':
-			style.notruncate = true;
+			ls->style.notruncate = true;
 			break;
 		case 'r':
-			style.raw = true;
+			ls->style.raw = true;
 			break;
 		case 'e':
-			style.export = true;
+			ls->style.export = true;
 			break;
 		case 'J':
-			style.json = true;
+			ls->style.json = true;
 			break;
 		case 'h':
-			help();
-			return EXIT_DONE;
+			return 'h';
 		default:
 			message_bad_option(c, argv);
-			return EXIT_USAGE;
+			return '?';
 		}
+	return 0;
+}
+
+int cmd_ls(int argc, char **argv)
+{
+	struct listing ls = { 0 };
+	int r;
+
+	r = each_option(&ls, argc, argv);
+	if (r == 0) {
+		ls.sel.columns = ls.posix ? posix_columns : segment_columns;
+		ls.sel.ncolumns = ls.posix ? POSIX_NCOLUMNS : SEGMENT_NCOLUMNS;
+		select_standard(&ls, false);
+		r = each_option(&ls, argc, argv);
+	}
+	if (r == 'h') {
+		help();
+		return EXIT_DONE;
+	}
+	if (r)
+		return EXIT_USAGE;
 
 	if (optind < argc) {
 		message_error("'%s' is one argument too many", argv[optind]);
 		message_try_help();
 		return EXIT_USAGE;
 	}
-	if (style.json + style.raw + style.export > 1) {
+	if (ls.style.json + ls.style.raw + ls.style.export > 1) {
 		message_error("--json, --raw and --export exclude each other");
 		return EXIT_USAGE;
 	}
 
-	return list(dir, &sel, &style);
+	return list(ls.dir, &ls.sel, &ls.style);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `ushm rm`: removes segments, as ipcrm -m and -M do in the kernel.
+ * `ushm rm`: removes segments, as ipcrm -m and -M do in the kernel, and POSIX
+ * shared memory objects, as rm does in /dev/shm.
  *
  * What is named goes, attached or not, as shmctl(IPC_RMID) has it. With --all
  * nothing was named, so what somebody is attached to stays unless --force.
@@ -14,6 +15,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/posix.h"
 #include "tool/size.h"
 
 struct rm {
@@ -25,13 +27,14 @@ struct rm {
 
 static void help(void)
 {
-	fputs("Usage: ushm rm [OPTION...] -m ID... | -M KEY... | --all\n"
+	fputs("Usage: ushm rm [OPTION...] -m ID... | -M KEY... | --posix NAME... | --all\n"
 	      "\n"
-	      "Remove segments. A segment that is attached somewhere loses its key now and\n"
-	      "its memory with the last detach.\n"
+	      "Remove segments, or what shm_open() made. A segment that is attached somewhere\n"
+	      "loses its key now and its memory with the last detach.\n"
 	      "\n"
 	      "  -m, --shmem-id ID...    the segments with these ids\n"
 	      "  -M, --shmem-key KEY...  the segments with these keys (12, 0xc, 014)\n"
+	      "      --posix NAME...     the POSIX shared memory objects of these names\n"
 	      "  -a, --all               all segments that nobody is attached to\n"
 	      "  -f, --force             with --all: also those that are attached\n"
 	      "  -N, --dry-run           only say what would be removed\n"
@@ -107,6 +110,30 @@ static void remove_by_key(struct rm *rm, const char *text)
 	remove_id(rm, id);
 }
 
+static void remove_posix(struct rm *rm, const char *name)
+{
+	int r;
+
+	if (rm->verbose && !rm->dry_run)
+		printf("removing POSIX shared memory object '%s'\n", name);
+	r = rm->dry_run ? posix_find(rm->space, name)
+			: posix_remove(rm->space, name);
+	if (r == 0) {
+		if (rm->dry_run)
+			printf("would remove POSIX shared memory object '%s'\n",
+			       name);
+		return;
+	}
+	rm->failed = true;
+	if (r == -EINVAL)
+		message_error("'%s' is not the name of an object", name);
+	else
+		message_error("object '%s' in %s: %s", name,
+			      ushm_dir(rm->space),
+			      r == -ENOENT ? "there is no such object"
+					   : message_errno(r));
+}
+
 static void remove_all(struct rm *rm)
 {
 	struct ushm_segment seg;
@@ -138,9 +165,9 @@ static void remove_all(struct rm *rm)
 }
 
 /*
- * Go through the arguments. A word without an option belongs to the -m or -M
- * before it. The first round checks the options and counts what is named; the
- * second one, with the namespace open, does it.
+ * Go through the arguments. A word without an option belongs to the -m, -M or
+ * --posix before it. The first round checks the options and counts what is
+ * named; the second one, with the namespace open, does it.
  */
 static int each_argument(struct rm *rm, int argc, char **argv, bool act,
 			 unsigned *ret_named)
@@ -148,6 +175,7 @@ static int each_argument(struct rm *rm, int argc, char **argv, bool act,
 	static const struct option options[] = {
 		{ "shmem-id", required_argument, NULL, 'm' },
 		{ "shmem-key", required_argument, NULL, 'M' },
+		{ "posix", required_argument, NULL, 'P' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "force", no_argument, NULL, 'f' },
 		{ "dry-run", no_argument, NULL, 'N' },
@@ -166,7 +194,10 @@ static int each_argument(struct rm *rm, int argc, char **argv, bool act,
 		switch (c) {
 		case 'm':
 		case 'M':
-			remove = c == 'm' ? remove_by_id : remove_by_key;
+		case 'P':
+			remove = c == 'm'   ? remove_by_id
+				 : c == 'M' ? remove_by_key
+					    : remove_posix;
 			/* fall through */
 		case 1:
 			named++;
@@ -220,10 +251,10 @@ int cmd_rm(int argc, char **argv)
 		return EXIT_USAGE;
 
 	if (!named == !rm.all) {
-		message_error(named ? "--all and named segments exclude each "
+		message_error(named ? "--all and what is named exclude each "
 				      "other"
-				    : "name segments with -m or -M, or give "
-				      "--all");
+				    : "name segments with -m or -M, objects "
+				      "with --posix, or give --all");
 		message_try_help();
 		return EXIT_USAGE;
 	}

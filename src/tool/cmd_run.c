@@ -32,9 +32,10 @@ enum {
 
 struct run {
 	const char *dir; /* --dir */
-	bool private, verbose, allow_native;
+	bool private, verbose, allow_native, filemap;
 	char **argv;
-	struct library library;
+	struct library library, filemap_library;
+	const char *missing; /* one of these, of the program's variant */
 	char private_dir[PATH_MAX];
 };
 
@@ -47,6 +48,8 @@ static void help(void)
 	      "\n"
 	      "  -d, --dir DIR       use the namespace in this directory\n"
 	      "  -p, --private       use a new namespace, which is removed at the end\n"
+	      "      --filemap       serve shared mappings of files too, where the kernel\n"
+	      "                      refuses them: on some FUSE, virtiofs and 9p mounts\n"
 	      "  -v, --verbose       say which library, which directory, how much space;\n"
 	      "                      sets USHM_LOG=1\n"
 	      "      --allow-native  run the program even if the library cannot be loaded\n"
@@ -64,6 +67,7 @@ static int parse(struct run *run, int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' },
 		{ "private", no_argument, NULL, 'p' },
+		{ "filemap", no_argument, NULL, 'F' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "allow-native", no_argument, NULL, 'N' },
 		{ "help", no_argument, NULL, 'h' },
@@ -78,6 +82,9 @@ static int parse(struct run *run, int argc, char **argv)
 			break;
 		case 'p':
 			run->private = true;
+			break;
+		case 'F':
+			run->filemap = true;
 			break;
 		case 'v':
 			run->verbose = true;
@@ -108,29 +115,40 @@ static int parse(struct run *run, int argc, char **argv)
 }
 
 /*
- * The library for programs of 'variant'. Returns -1 to go on, else the exit
+ * A library for programs of 'variant'. Returns -1 to go on, else the exit
  * status.
  */
-static int find_library(struct run *run, const char *variant)
+static int find_one(struct run *run, const char *name, const char *variant,
+		    struct library *ret)
 {
-	if (library_find(variant, &run->library) < 0) {
-		if (*variant && run->library.path[0])
+	if (library_find(name, variant, ret) < 0) {
+		run->missing = ret->path;
+		if (*variant && ret->path[0])
 			return EXIT_NOT_RUN;
-		message_error("cannot find libushm-preload.so beside this "
-			      "program or in %s/ushm",
-			      USHM_LIBDIR);
+		message_error("cannot find %s beside this program or in "
+			      "%s/ushm",
+			      name, USHM_LIBDIR);
 		return EXIT_OWN_FAILURE;
 	}
 
-	if (library_check_path(run->library.path) < 0) {
+	if (library_check_path(ret->path) < 0) {
 		message_error(
 			"%s: LD_PRELOAD cannot hold a path with a blank, "
 			"a colon or a dollar sign; install ushm elsewhere",
-			run->library.path);
+			ret->path);
 		return EXIT_OWN_FAILURE;
 	}
 
 	return -1;
+}
+
+static int find_libraries(struct run *run, const char *variant)
+{
+	int r = find_one(run, LIBRARY_PRELOAD, variant, &run->library);
+
+	if (r >= 0 || !run->filemap)
+		return r;
+	return find_one(run, LIBRARY_FILEMAP, variant, &run->filemap_library);
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -144,7 +162,7 @@ static int judge(struct run *run, bool *ret_preload)
 
 	switch (t.verdict) {
 	case TARGET_FINE:
-		r = find_library(run, t.variant);
+		r = find_libraries(run, t.variant);
 		if (r != EXIT_NOT_RUN)
 			return r;
 		if (!run->allow_native) {
@@ -152,15 +170,15 @@ static int judge(struct run *run, bool *ret_preload)
 				"%s needs %s, which is missing, so it would "
 				"use the kernel's System V shared memory. "
 				"Use --allow-native to run it anyway.",
-				t.path, run->library.path);
+				t.path, run->missing);
 			return EXIT_NOT_RUN;
 		}
 		*ret_preload = strcmp(t.variant, "musl") != 0;
-		return find_library(run, "");
+		return find_libraries(run, "");
 	case TARGET_NATIVE:
 	case TARGET_OTHER_LIBC:
 		if (run->allow_native)
-			return find_library(run, "");
+			return find_libraries(run, "");
 		break;
 	case TARGET_ABSENT:
 	case TARGET_NOT_RUNNABLE:
@@ -176,6 +194,8 @@ static void describe(const struct run *run, const char *dir)
 	char available[32], total[32];
 	struct statvfs fs;
 
+	if (run->filemap)
+		message_note("library: %s", run->filemap_library.path);
 	message_note("library: %s", run->library.path);
 	message_note("directory: %s", dir);
 	if (statvfs(dir, &fs) < 0)
@@ -215,8 +235,11 @@ static int prepare_environment(const struct run *run, bool preload)
 {
 	int r = 0;
 
+	/* The one put in last is the first to be asked. */
 	if (preload)
 		r = library_preload(run->library.preload);
+	if (preload && r == 0 && run->filemap)
+		r = library_preload(run->filemap_library.preload);
 
 	/* UCX patches mmap and shmat in memory, behind the library's back. */
 	if (r == 0 && setenv("UCX_MEM_MMAP_HOOK_MODE", "none", 0) < 0)

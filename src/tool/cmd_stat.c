@@ -138,7 +138,22 @@ static void print_process(const char *what, pid_t pid, char *command)
 		       command ? ": " : "", command ? command : "");
 }
 
-static void print_words(const struct ushm_segment *seg,
+static void print_durability(ushm_space *space, int id,
+			     const struct table_style *style)
+{
+	struct ushm_durability d;
+	const char *when;
+	char a[128];
+
+	if (ushm_durability(space, id, &d) < 0)
+		return;
+	when = table_when(d.synced, style, a, sizeof(a));
+	printf("  %-12s %s%s%s\n", "durable", when ? "last synced " : "",
+	       when ? when : "never synced",
+	       d.unsynced ? ", attached for writing since" : "");
+}
+
+static void print_words(ushm_space *space, const struct ushm_segment *seg,
 			const struct table_style *style)
 {
 	char a[128], b[128], *command;
@@ -182,6 +197,7 @@ static void print_words(const struct ushm_segment *seg,
 	printf("  %-12s %s\n", "last attach", when ? when : "never");
 	when = table_when(seg->dtime, style, a, sizeof(a));
 	printf("  %-12s %s\n", "last detach", when ? when : "never");
+	print_durability(space, seg->id, style);
 	printf("  %-12s %" PRIu64 "\n", "attachments", seg->nattch);
 }
 
@@ -220,7 +236,7 @@ static int show(ushm_space *space, int id, const struct table_style *style)
 			break;
 	}
 	if (r == 0 && style->json)
-		r = segment_add_line(tables[0], &seg_sel, style, &seg);
+		r = segment_add_line(tables[0], space, &seg_sel, style, &seg);
 	if (r < 0) {
 		message_error("cannot list who is attached to segment %d: %s",
 			      id, message_errno(r));
@@ -231,7 +247,7 @@ static int show(ushm_space *space, int id, const struct table_style *style)
 		r = table_print(tables, 2, style);
 		goto out;
 	}
-	print_words(&seg, style);
+	print_words(space, &seg, style);
 	if (scols_table_get_nlines(tables[1]) > 0) {
 		putchar('\n');
 		r = table_print(&tables[1], 1, style);

@@ -11,6 +11,7 @@ int cmd_ls(int argc, char **argv);
 int cmd_rm(int argc, char **argv);
 int cmd_mk(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_sync(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_limits(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);

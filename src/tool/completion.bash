@@ -8,7 +8,7 @@ _ushm()
 
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		words='run ls stat mk rm init limits fsck gc help --help --version'
+		words='run ls stat mk rm sync init limits fsck gc help --help --version'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
@@ -51,6 +51,8 @@ _ushm()
 		words='KEY ID PERMS OWNER SIZE NATTCH STATUS CTIME CPID LPID
 			COMMAND ATTACH DETACH CUID CUSER CGID CGROUP UID USER
 			GID GROUP RSS SWAP AGE'
+		[[ " ${COMP_WORDS[*]} " != *" --posix "* ]] || words='NAME PERMS
+			OWNER SIZE RSS MTIME ATIME CTIME UID GID GROUP'
 		local before=${cur%"${cur##*[,+]}"}
 		mapfile -t COMPREPLY < <(compgen -P "$before" -W "$words" -- \
 			"${cur##*[,+]}")
@@ -66,19 +68,21 @@ _ushm()
 
 	if [[ $cur == -* ]]; then
 		case $cmd in
-		run) words='--dir --private --verbose --allow-native --help' ;;
-		ls) words='--dir --output --time --time-format --bytes
+		run) words='--dir --private --filemap --verbose --allow-native
+			--help' ;;
+		ls) words='--dir --posix --output --time --time-format --bytes
 			--noheadings --notruncate --raw --export --json --help' ;;
 		stat) words='--dir --time-format --bytes --notruncate --json
 			--help' ;;
 		mk) words='--shmem --mode --key --dir --help' ;;
-		rm) words='--shmem-id --shmem-key --all --force --dry-run
+		rm) words='--shmem-id --shmem-key --posix --all --force --dry-run
 			--verbose --dir --help' ;;
-		init) words='--max-segments --max-processes --max-attachments
-			--dir --help' ;;
+		sync) words='--all --verbose --dir --help' ;;
+		init) words='--durable --force --max-segments --max-processes
+			--max-attachments --dir --help' ;;
 		limits) words='--dir --json --help' ;;
 		fsck) words='--repair --start-over --quiet --dir --json --help' ;;
-		gc) words='--dry-run --quiet --dir --help' ;;
+		gc) words='--dry-run --forget --quiet --dir --help' ;;
 		esac
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
@@ -86,12 +90,21 @@ _ushm()
 
 	case $cmd in
 	run) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
-	stat | rm)
-		words=$("${COMP_WORDS[0]}" ls "${dir[@]}" -n -o ID 2>/dev/null)
+	stat | rm | sync)
+		# Of which kind: as the last option that begins a list says.
+		local kind=(-o ID)
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			case ${COMP_WORDS[i]} in
+			-m | --shmem-id) kind=(-o ID) ;;
+			-M | --shmem-key) kind=(-o KEY) ;;
+			--posix) kind=(--posix -o NAME) ;;
+			esac
+		done
+		words=$("${COMP_WORDS[0]}" ls "${dir[@]}" -n -r "${kind[@]}" 2>/dev/null)
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	help)
-		words='run ls stat mk rm init limits fsck gc'
+		words='run ls stat mk rm sync init limits fsck gc'
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		;;
 	esac

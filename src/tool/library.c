@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the preload library lies and how it gets into LD_PRELOAD.
+ * Where the preload libraries lie and how they get into LD_PRELOAD.
  *
  * The tool works from a build directory, from an installation and from an
  * installation that was moved elsewhere as a whole, so it starts from its own
@@ -20,8 +20,7 @@
 #include "tool/elf.h"
 #include "tool/library.h"
 
-#define NAME "libushm-preload.so"
-#define ANY  "/any/$LIB/" /* every dynamic linker makes its own of it */
+#define ANY "/any/$LIB/" /* every dynamic linker makes its own of it */
 
 static bool is_library(const char *path)
 {
@@ -68,14 +67,15 @@ static void quote(const char *text, char *buf, size_t len)
 	buf[n] = '\0';
 }
 
-static int find_main(char ret_path[PATH_MAX])
+static int find_main(const char *name, char ret_path[PATH_MAX])
 {
+	static const char beside[] = "/../" USHM_LIBDIR_NAME "/ushm";
 	static const char *const places[] = {
-		"/" NAME,
-		"/../" USHM_LIBDIR_NAME "/ushm/" NAME,
-		"/../lib/ushm/" NAME,
-		"/../lib64/ushm/" NAME,
-		"/../lib/*/ushm/" NAME,
+		"",
+		beside,
+		"/../lib/ushm",
+		"/../lib64/ushm",
+		"/../lib/*/ushm",
 	};
 	char self[PATH_MAX], dir[2 * PATH_MAX], pattern[2 * PATH_MAX + 128];
 	ssize_t n;
@@ -88,15 +88,15 @@ static int find_main(char ret_path[PATH_MAX])
 
 		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]);
 		     i++) {
-			snprintf(pattern, sizeof(pattern), "%s%s", dir,
-				 places[i]);
+			snprintf(pattern, sizeof(pattern), "%s%s/%s", dir,
+				 places[i], name);
 			if (take(pattern, ret_path))
 				return 0;
 		}
 	}
 
 	quote(USHM_LIBDIR, dir, sizeof(dir));
-	snprintf(pattern, sizeof(pattern), "%s/ushm/%s", dir, NAME);
+	snprintf(pattern, sizeof(pattern), "%s/ushm/%s", dir, name);
 
 	return take(pattern, ret_path) ? 0 : -ENOENT;
 }
@@ -112,22 +112,23 @@ static bool can_load(const char *preload)
 	return handle;
 }
 
-int library_find(const char *variant, struct library *ret)
+int library_find(const char *name, const char *variant, struct library *ret)
 {
 	char dir[PATH_MAX];
 	int n;
 
 	ret->path[0] = '\0';
-	if (find_main(dir) < 0)
+	if (find_main(name, dir) < 0)
 		return -ENOENT;
 	*strrchr(dir, '/') = '\0';
 
-	n = snprintf(ret->path, sizeof(ret->path), "%s/%s%s" NAME, dir, variant,
-		     *variant ? "/" : "");
+	n = snprintf(ret->path, sizeof(ret->path), "%s/%s%s%s", dir, variant,
+		     *variant ? "/" : "", name);
 	if (n >= (int)sizeof(ret->path) || access(ret->path, R_OK) < 0)
 		return -ENOENT;
 
-	n = snprintf(ret->preload, sizeof(ret->preload), "%s" ANY NAME, dir);
+	n = snprintf(ret->preload, sizeof(ret->preload), "%s" ANY "%s", dir,
+		     name);
 	if (n >= (int)sizeof(ret->preload) || !can_load(ret->preload))
 		memcpy(ret->preload, ret->path, sizeof(ret->path));
 

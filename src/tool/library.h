@@ -4,13 +4,17 @@
 
 #include <limits.h>
 
+/* For segments, and in front of it the one for mappings of files. */
+#define LIBRARY_PRELOAD "libushm-preload.so"
+#define LIBRARY_FILEMAP "libushm-filemap.so"
+
 struct library {
-	char path[PATH_MAX];	/* of libushm-preload.so, absolute */
+	char path[PATH_MAX];	/* absolute */
 	char preload[PATH_MAX]; /* what goes into LD_PRELOAD for it */
 };
 
 /*
- * Find libushm-preload.so: beside this program, in the lib directory that
+ * Find the library 'name': beside this program, in the lib directory that
  * belongs to it, or where it was configured to be installed; that of a
  * 'variant' lies in the directory of that name beside it. 'preload' leads
  * programs of other variants to theirs where it can: doc/abi.md.
@@ -18,7 +22,7 @@ struct library {
  * Returns 0; -ENOENT, then 'path' is where the variant is missing, or "" if
  * there is not even the main one.
  */
-int library_find(const char *variant, struct library *ret);
+int library_find(const char *name, const char *variant, struct library *ret);
 
 /* Can LD_PRELOAD hold this path? Returns 0 or -EINVAL. */
 int library_check_path(const char *path);

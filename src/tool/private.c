@@ -225,28 +225,63 @@ int private_read(const char *dir, struct private_record *ret)
 	return r;
 }
 
+/* The directory of POSIX shared memory objects: the only one in a namespace. */
+static void name_posix(char *buf, size_t len)
+{
+	snprintf(buf, len, "posix.%u", (unsigned)geteuid());
+}
+
+static DIR *open_list(int fd)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+
+	if (!d && copy >= 0)
+		close(copy);
+	return d;
+}
+
+static bool is_entry(const struct dirent *e)
+{
+	return strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+}
+
+static int remove_held(int parent, const char *name, int fd);
+
+static int remove_entry(int parent, const char *name)
+{
+	char posix[32];
+	int fd, r;
+
+	if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	r = -errno;
+	name_posix(posix, sizeof(posix));
+	if (r != -EISDIR || strcmp(name, posix) != 0)
+		return r;
+
+	fd = open_own(parent, name);
+	if (fd < 0)
+		return fd;
+	r = remove_held(parent, name, fd);
+	close(fd);
+
+	return r;
+}
+
 /* One pass over the entries; 0 or the last failure. */
 static int empty_directory(int fd)
 {
+	DIR *d = open_list(fd);
 	struct dirent *e;
-	int copy, r = 0;
-	DIR *d;
+	int one, r = 0;
 
-	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy < 0)
+	if (!d)
 		return -errno;
-	d = fdopendir(copy);
-	if (!d) {
-		r = -errno;
-		close(copy);
-		return r;
-	}
-
 	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (unlinkat(fd, e->d_name, 0) < 0 && errno != ENOENT)
-			r = -errno;
+		one = is_entry(e) ? remove_entry(fd, e->d_name) : 0;
+		if (one < 0)
+			r = one;
 	}
 	closedir(d);
 
@@ -292,28 +327,40 @@ int private_remove(const char *dir)
 /* The bytes of the files in a directory; '*ret_files' of them. */
 static uint64_t bytes_in(int fd, unsigned *ret_files)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	DIR *d = open_list(fd);
 	uint64_t bytes = 0;
 	struct dirent *e;
 	struct stat st;
 
 	*ret_files = 0;
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
-		return 0;
-	}
-	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+	while (d && (e = readdir(d))) {
+		if (!is_entry(e))
 			continue;
 		++*ret_files;
 		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISREG(st.st_mode))
 			bytes += (uint64_t)st.st_blocks * 512;
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 
+	return bytes;
+}
+
+/* The same with the objects. */
+static uint64_t bytes_of(int fd, unsigned *ret_files)
+{
+	uint64_t bytes = bytes_in(fd, ret_files);
+	unsigned objects;
+	char posix[32];
+	int sub;
+
+	name_posix(posix, sizeof(posix));
+	sub = open_own(fd, posix);
+	if (sub >= 0) {
+		bytes += bytes_in(sub, &objects);
+		close(sub);
+	}
 	return bytes;
 }
 
@@ -359,7 +406,7 @@ static void sweep_one(const struct sweep *s, const char *parent, int parent_fd,
 
 	if (fd < 0)
 		return;
-	bytes = bytes_in(fd, &files);
+	bytes = bytes_of(fd, &files);
 	if (read_record(fd, &rec) < 0 ? is_attempt(fd, files)
 				      : is_stale(&rec)) {
 		if (s->remove)

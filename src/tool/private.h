@@ -37,8 +37,9 @@ int private_read(const char *dir, struct private_record *ret);
 
 /*
  * Remove the directory with what lies in it; it must be ours. Symbolic links
- * are removed, not followed; directories inside make it fail. Returns 0, also
- * when it was gone already, or a negative errno.
+ * are removed, not followed; directories inside make it fail, but for that of
+ * POSIX shared memory objects. Returns 0, also when it was gone already, or a
+ * negative errno.
  */
 int private_remove(const char *dir);
 

@@ -50,6 +50,8 @@ const struct table_column segment_columns[SEGMENT_NCOLUMNS] = {
 	[SEGMENT_RSS] = { "RSS", 1, NUMBER, "bytes present in memory" },
 	[SEGMENT_SWAP] = { "SWAP", 1, NUMBER, "bytes swapped out" },
 	[SEGMENT_AGE] = { "AGE", 1, NUMBER, "time since CTIME" },
+	[SEGMENT_SYNCED] = { "SYNCED", 1, SCOLS_FL_RIGHT, SCOLS_JSON_STRING,
+			     "time of the last sync, if durable" },
 };
 
 const char *segment_perms(uint32_t mode, char *buf, size_t len)
@@ -138,7 +140,18 @@ char *segment_creator(const struct ushm_segment *seg)
 	return process_command(seg->cpid);
 }
 
-static const char *format(enum segment_column column,
+static const char *synced(ushm_space *space, int id,
+			  const struct table_style *style, char *buf,
+			  size_t len)
+{
+	struct ushm_durability d;
+
+	if (ushm_durability(space, id, &d) < 0)
+		return NULL;
+	return table_when(d.synced, style, buf, len);
+}
+
+static const char *format(enum segment_column column, ushm_space *space,
 			  const struct table_style *style,
 			  const struct ushm_segment *seg, char *buf, size_t len)
 {
@@ -189,6 +202,8 @@ static const char *format(enum segment_column column,
 		return table_size(seg->swap, style, buf, len);
 	case SEGMENT_AGE:
 		return table_age(time(NULL) - seg->ctime, style, buf, len);
+	case SEGMENT_SYNCED:
+		return synced(space, seg->id, style, buf, len);
 	case SEGMENT_COMMAND:
 	case SEGMENT_NCOLUMNS:
 		break;
@@ -197,7 +212,7 @@ static const char *format(enum segment_column column,
 	return NULL;
 }
 
-int segment_add_line(struct libscols_table *tb,
+int segment_add_line(struct libscols_table *tb, ushm_space *space,
 		     const struct table_selection *sel,
 		     const struct table_style *style,
 		     const struct ushm_segment *seg)
@@ -218,9 +233,10 @@ int segment_add_line(struct libscols_table *tb,
 			free(command);
 			continue;
 		}
-		table_set_foreign(line, i,
-				  format(column, style, seg, buf, sizeof(buf)),
-				  style);
+		table_set_foreign(
+			line, i,
+			format(column, space, style, seg, buf, sizeof(buf)),
+			style);
 	}
 
 	return 0;

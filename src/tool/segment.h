@@ -31,13 +31,14 @@ enum segment_column {
 	SEGMENT_RSS,
 	SEGMENT_SWAP,
 	SEGMENT_AGE,
+	SEGMENT_SYNCED,
 	SEGMENT_NCOLUMNS,
 };
 
 extern const struct table_column segment_columns[SEGMENT_NCOLUMNS];
 
-/* Add a line for the segment. Returns 0 or -ENOMEM. */
-int segment_add_line(struct libscols_table *tb,
+/* Add a line for the segment of 'space'. Returns 0 or -ENOMEM. */
+int segment_add_line(struct libscols_table *tb, ushm_space *space,
 		     const struct table_selection *sel,
 		     const struct table_style *style,
 		     const struct ushm_segment *seg);

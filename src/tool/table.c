@@ -62,9 +62,10 @@ int table_select(struct table_selection *sel, const char *list)
 	}
 }
 
-void table_help(const struct table_column *columns, size_t ncolumns)
+void table_help(const char *title, const struct table_column *columns,
+		size_t ncolumns)
 {
-	puts("\nColumns:");
+	printf("\n%s:\n", title);
 	for (size_t i = 0; i < ncolumns; i++)
 		printf("  %8s  %s\n", columns[i].name, columns[i].help);
 }

@@ -47,7 +47,8 @@ struct table_selection {
 int table_select(struct table_selection *sel, const char *list);
 
 /* The lines of --help that describe the columns. */
-void table_help(const struct table_column *columns, size_t ncolumns);
+void table_help(const char *title, const struct table_column *columns,
+		size_t ncolumns);
 
 /* "short", "full", "iso"; returns 0, or -EINVAL after a message. */
 int table_parse_time(const char *name, enum table_time *ret);

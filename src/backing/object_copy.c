@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the bytes of an object: three versions of each page of a file.
+ *
+ * The page is what programs see and store into, at any time. The shadow is what
+ * the file is known to hold. Invariant: where page and shadow are equal nothing
+ * is to be written; where they differ, the page is newer. A page is written
+ * from a copy, and the copy becomes the shadow: a store that comes meanwhile
+ * differs from it and goes next time.
+ * Lock: the object's, for all but the programs' own stores.
+ * Crash: while a range of the file may hold neither page nor shadow, the header
+ * says so (the intent); the next holder of the lock finishes it. The header's
+ * size grows after its bytes came, and shrinks after they went.
+ */
+#include "backing/object_copy.h"
+
+#include <string.h>
+
+#include "backing/linger.h"
+#include "backing/object_commit.h"
+#include "base/fsize.h"
+#include "base/step.h"
+#include "base/transfer.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define MASK (uint64_t)(OBJECT_PAGE - 1)
+
+static uint64_t whole(uint64_t size)
+{
+	return (size + MASK) & ~MASK;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void copy_intend(struct object *o, enum object_intent what, uint64_t from,
+		 uint64_t to)
+{
+	store_release(&o->h->intent, INTENT_NONE);
+	o->h->from = from;
+	o->h->to = to;
+	store_release(&o->h->intent, (uint32_t)what);
+}
+
+/* As many bytes as there are, which may be fewer; or -errno. */
+static int64_t read_all(int fd, char *buf, uint64_t size, uint64_t at)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		long n = sys_pread(fd, buf + done, (size_t)(size - done),
+				   at + done);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		done += (uint64_t)n;
+	}
+	return (int64_t)done;
+}
+
+/* --------------------------------------------------------------- the size */
+
+void *copy_map_control(const struct object *o, uint64_t offset, uint64_t length)
+{
+	int prot = o->may_share ? PROT_READ | PROT_WRITE : PROT_READ;
+	int fd = linger_raise(
+		linger_reopen(o->ctl, o->may_share ? O_RDWR : O_RDONLY));
+	void *p;
+
+	p = sys_mmap(NULL, (size_t)length, prot, MAP_SHARED,
+		     fd < 0 ? o->ctl : fd, offset);
+	if (fd >= 0)
+		(void)sys_close(fd);
+	return p;
+}
+
+int copy_view(struct object *o, uint64_t size)
+{
+	uint64_t room = whole(size);
+	void *page, *shadow;
+	int prot = o->may_share ? PROT_READ | PROT_WRITE : PROT_READ;
+
+	if (room <= o->room)
+		return 0;
+	if (room > SIZE_MAX / 4)
+		return -ENOMEM;
+	page = sys_mmap(NULL, (size_t)room, prot, MAP_SHARED, o->pages, 0);
+	if (sys_failed(page))
+		return (int)(intptr_t)page;
+	shadow = copy_map_control(o, OBJECT_PAGE, room);
+	if (sys_failed(shadow)) {
+		(void)sys_munmap(page, (size_t)room);
+		return (int)(intptr_t)shadow;
+	}
+	if (o->room) {
+		(void)sys_munmap(o->page, (size_t)o->room);
+		(void)sys_munmap(o->shadow, (size_t)o->room);
+	}
+	o->page = page;
+	o->shadow = shadow;
+	o->room = room;
+	return 0;
+}
+
+/* What lies beyond the end of the file in its last page is zero. */
+static void shrink(struct object *o, uint64_t size)
+{
+	uint64_t end = lesser(whole(size), o->room);
+
+	if (end > size) {
+		memset(o->page + size, 0, (size_t)(end - size));
+		memset(o->shadow + size, 0, (size_t)(end - size));
+	}
+	step("object: tail cleared");
+	store_release(&o->h->size, size);
+	o->size = size;
+}
+
+/* All memory that 'size' bytes need, now: a full /dev/shm is no SIGBUS. */
+static int reserve(struct object *o, uint64_t size)
+{
+	int r = fsize_allocate(o->ctl, OBJECT_PAGE, whole(size));
+
+	if (r == 0)
+		r = fsize_allocate(o->pages, 0, whole(size));
+	return r;
+}
+
+/* All that is about to be filled comes in by two calls, not by a fault for each
+ * page. Without Linux 5.14 it comes by faults. */
+static void populate(const struct object *o, uint64_t at, uint64_t size)
+{
+	size_t length;
+
+	at &= ~MASK;
+	length = (size_t)(whole(size) - at);
+	(void)sys_madvise(o->page + at, length, MADV_POPULATE_WRITE);
+	(void)sys_madvise(o->shadow + at, length, MADV_POPULATE_WRITE);
+}
+
+/* Fill from the file what came since. */
+static int grow(struct object *o, uint64_t size)
+{
+	uint64_t at = o->size;
+	int r;
+
+	r = reserve(o, size);
+	if (r == 0)
+		r = copy_view(o, size);
+	if (r < 0) {
+		/* Give back what was got of it. */
+		(void)sys_ftruncate(o->pages, whole(at));
+		(void)sys_ftruncate(o->ctl, OBJECT_PAGE + whole(at));
+		return r == -ENOSPC || r == -EFBIG ? -ENOMEM : r;
+	}
+	step("object: memory reserved");
+	populate(o, at, size);
+	while (at < size) {
+		uint64_t want = lesser(OBJECT_SCRATCH - (at & MASK), size - at);
+		int64_t n = read_all(o->file, o->shadow + at, want, at);
+
+		if (n < 0)
+			return (int)n;
+		memcpy(o->page + at, o->shadow + at, (size_t)n);
+		at += (uint64_t)n;
+		store_release(&o->h->size, at);
+		o->size = at;
+		step("object: filled");
+		if ((uint64_t)n < want)
+			break; /* it is shrinking under us */
+	}
+	return 0;
+}
+
+/* The header may hold anything: what is here is what can be touched. */
+static uint64_t here(const struct object *o, const struct sys_stat *pages,
+		     const struct sys_stat *ctl)
+{
+	uint64_t room = ctl->size < OBJECT_PAGE ? 0 : ctl->size - OBJECT_PAGE;
+
+	return lesser(load_acquire(&o->h->size), lesser(pages->size, room));
+}
+
+int copy_measure(struct object *o)
+{
+	struct sys_stat pages, ctl;
+	uint64_t size;
+	int r;
+
+	r = sys_fstat(o->pages, &pages);
+	if (r == 0)
+		r = sys_fstat(o->ctl, &ctl);
+	if (r < 0)
+		return r;
+	size = here(o, &pages, &ctl);
+	if (size > o->max)
+		return -EFBIG;
+	r = copy_view(o, size);
+	if (r == 0)
+		o->size = size;
+	return r;
+}
+
+int copy_follow(struct object *o, bool ask)
+{
+	int64_t now = sys_file_size(o->file, ask);
+	struct sys_stat pages, ctl;
+	uint64_t size, want;
+	int r;
+
+	if (now < 0)
+		return (int)now;
+	r = sys_fstat(o->pages, &pages);
+	if (r == 0)
+		r = sys_fstat(o->ctl, &ctl);
+	if (r < 0)
+		return r;
+
+	want = lesser((uint64_t)now, o->max);
+	o->strange = load_acquire(&o->h->size) != (uint64_t)now;
+	size = lesser(here(o, &pages, &ctl), o->max);
+	r = copy_view(o, size);
+	if (r < 0)
+		return r;
+	o->size = size;
+	if (!o->may_share)
+		return 0;
+	if (want < size || size != load_relaxed(&o->h->size))
+		shrink(o, lesser(want, size));
+	if (pages.size > whole(want))
+		(void)sys_ftruncate(o->pages, whole(want));
+	if (ctl.size > OBJECT_PAGE + whole(want))
+		(void)sys_ftruncate(o->ctl, OBJECT_PAGE + whole(want));
+	return want > o->size ? grow(o, want) : 0;
+}
+
+/* ------------------------------------------------------------------- push */
+
+static uint64_t page_end(const struct object *o, uint64_t at)
+{
+	return lesser((at & ~MASK) + OBJECT_PAGE, o->size);
+}
+
+size_t copy_newer(const struct object *o, uint64_t at)
+{
+	size_t n = (size_t)(page_end(o, at) - at);
+
+	return memcmp(o->page + at, o->shadow + at, n) != 0 ? n : 0;
+}
+
+/* Write what is in the scratch, and know that the file holds it. */
+static int write_run(struct object *o, uint64_t at, uint64_t length)
+{
+	int r;
+
+	copy_intend(o, INTENT_PUSH, at, at + length);
+	step("object: push intended");
+	r = transfer_put(o->file, at, o->scratch, (size_t)length);
+	step("object: pushed");
+	if (r == 0)
+		memcpy(o->shadow + at, o->scratch, (size_t)length);
+	step("object: shadow follows");
+	/* After an error the pages stay newer. */
+	store_release(&o->h->intent, INTENT_NONE);
+	return r;
+}
+
+/* From a page boundary on; 'all': also what does not differ. */
+static int push_pages(struct object *o, uint64_t at, uint64_t to, bool all)
+{
+	int r = 0, failed = 0;
+
+	to = lesser(to, o->size);
+	while (at < to) {
+		uint64_t run = 0, n;
+
+		while (at + run < to && run + OBJECT_PAGE <= OBJECT_SCRATCH &&
+		       (all || copy_newer(o, at + run))) {
+			n = page_end(o, at + run) - (at + run);
+			memcpy(o->scratch + run, o->page + at + run, (size_t)n);
+			run += n;
+		}
+		if (run == 0) {
+			at += OBJECT_PAGE;
+			continue;
+		}
+		r = write_run(o, at, run);
+		if (r < 0)
+			failed = r; /* the others all the same */
+		at = whole(at + run);
+	}
+	return failed;
+}
+
+int copy_push(struct object *o, uint64_t from, uint64_t to)
+{
+	if (!o->may_share || o->h->atomic)
+		return 0;
+	from &= ~MASK;
+	if (o->may_write)
+		return push_pages(o, from, to, false);
+	for (to = lesser(to, o->size); from < to; from += OBJECT_PAGE)
+		if (copy_newer(o, from))
+			return -EACCES;
+	return 0;
+}
+
+int copy_dirty(struct object *o)
+{
+	int n = 0;
+
+	for (uint64_t at = 0; at < o->size; at += OBJECT_PAGE)
+		n += copy_newer(o, at) != 0;
+	return n;
+}
+
+/* ------------------------------------------------------------------- pull */
+
+/* One page, or a part: the file's bytes win, but for what was stored since. */
+static void merge(struct object *o, uint64_t at, const char *bytes, uint64_t n)
+{
+	char *page = o->page + at, *shadow = o->shadow + at;
+
+	if (memcmp(shadow, bytes, (size_t)n) == 0)
+		return;
+	for (uint64_t i = 0; i < n; i++) {
+		if (page[i] == shadow[i])
+			page[i] = bytes[i];
+		shadow[i] = bytes[i];
+	}
+}
+
+typedef void each_page(struct object *o, uint64_t at, const char *bytes,
+		       uint64_t n);
+
+/* Read a range of the file, and give it out page by page. */
+static int read_pages(struct object *o, uint64_t from, uint64_t to,
+		      each_page *f)
+{
+	to = lesser(to, o->size);
+	while (from < to) {
+		uint64_t want = lesser(OBJECT_SCRATCH, to - from), done = 0;
+		int64_t n = read_all(o->file, o->scratch, want, from);
+
+		if (n < 0)
+			return (int)n;
+		while (done < (uint64_t)n) {
+			uint64_t length = page_end(o, from + done) -
+					  (from + done);
+
+			length = lesser(length, (uint64_t)n - done);
+			f(o, from + done, o->scratch + done, length);
+			done += length;
+		}
+		if (done < want)
+			break; /* it is shrinking: the next look follows */
+		from += done;
+	}
+	return 0;
+}
+
+int copy_pull(struct object *o, uint64_t from, uint64_t to)
+{
+	int r;
+
+	if (!o->may_share)
+		return 0;
+	r = read_pages(o, from, to, merge);
+	step("object: pulled");
+	return r;
+}
+
+/* ---------------------------------------------------------------- recovery */
+
+/* The holder of the lock died over this. */
+int copy_settle(struct object *o)
+{
+	uint32_t intent = load_acquire(&o->h->intent);
+	uint64_t from = o->h->from, to = lesser(o->h->to, o->size);
+	int r = 0;
+
+	if (intent == INTENT_NONE || !o->may_share ||
+	    (intent == INTENT_PUSH && !o->may_write))
+		return 0;
+	if (intent == INTENT_COMMIT) {
+		r = commit_replay(o);
+		from = 0;
+		to = o->size;
+	}
+	/* To write all of it once more is as good as to finish. */
+	if (intent == INTENT_PUSH && from < to)
+		r = push_pages(o, from & ~MASK, to, true);
+	else if (r == 0 && from < to)
+		r = copy_pull(o, from, to);
+	if (r == 0)
+		store_release(&o->h->intent, INTENT_NONE);
+	return r;
+}
+
+static bool equal(const char *a, const char *b, uint64_t n)
+{
+	return memcmp(a, b, (size_t)n) == 0;
+}
+
+/* A page that is neither as we know it nor as we would have it. */
+static void look(struct object *o, uint64_t at, const char *bytes, uint64_t n)
+{
+	bool intended = o->h->intent != INTENT_NONE && at < o->h->to &&
+			at + n > o->h->from;
+
+	if (!intended && !equal(o->shadow + at, bytes, n) &&
+	    !equal(o->page + at, bytes, n))
+		o->strange = true;
+}
+
+/* What is newer than the file stays only if the file is as we knew it. */
+static void compare(struct object *o, uint64_t at, const char *bytes,
+		    uint64_t n)
+{
+	bool known = equal(o->shadow + at, bytes, n);
+	bool newer = !equal(o->page + at, o->shadow + at, n);
+
+	if (known && (!newer || !o->strange))
+		return;
+	if (newer && !equal(o->page + at, bytes, n))
+		o->dropped++;
+	memcpy(o->page + at, bytes, (size_t)n);
+	memcpy(o->shadow + at, bytes, (size_t)n);
+}
+
+/*
+ * Is it the file that the object was made from? Where the file system does not
+ * say when a file was born, any difference means: another one of that number,
+ * or one in other hands since. Then nothing is written.
+ */
+static int know_file(struct object *o)
+{
+	/* Who died over a change may have left another size. */
+	if ((o->id.born && o->h->born) || o->h->intent == INTENT_PULL)
+		o->strange = false;
+	if ((o->id.born && o->h->born) || o->strange)
+		return 0;
+	return read_pages(o, 0, o->size, look);
+}
+
+int copy_recover(struct object *o)
+{
+	int r = know_file(o);
+
+	/* What was not committed is to go. */
+	o->strange |= o->h->atomic;
+	o->dropped = 0;
+	if (o->strange)
+		store_release(&o->h->intent, INTENT_NONE);
+	else if (r == 0)
+		r = copy_settle(o);
+	if (r == 0)
+		r = read_pages(o, 0, o->size, compare);
+	step("object: compared");
+	if (r == 0)
+		r = copy_push(o, 0, o->size);
+	if (r < 0)
+		return r;
+	if (o->h->atomic)
+		return 0;
+	o->h->dropped += o->dropped;
+	return (int)o->dropped;
+}

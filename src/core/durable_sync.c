@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the way of contents between a working file and a data file.
+ *
+ * Invariant: a data file is always one of the states that were synced. Changed
+ * pages are found by comparison, copied, since programs go on writing, and
+ * committed by a redo journal (backing/journal.h). A segment that nobody has
+ * attached, and that is not marked UNSYNCED, is on disk as it is in memory.
+ * Lock: a lock on the data file from the comparison to the end of the commit,
+ * so that no sync writes what it saw before another one; 'local' around all.
+ * The registry's only to look, and to take the mark away: if nobody has been
+ * attached since before the comparison, which the segment's guard tells.
+ * Crash: the journal is complete, and whoever syncs or restores next finishes,
+ * or it is void. The mark stays until then, and 'due' with it, so the next
+ * call in the namespace syncs what a killed process should have.
+ */
+#include "core/durable_sync.h"
+
+#include <string.h>
+#include <sys/shm.h>
+
+#include "backing/journal.h"
+#include "base/step.h"
+#include "base/transfer.h"
+#include "core/durable_change.h"
+
+#define PAGE	  LAYOUT_PAGE
+#define CHUNK	  (UINT64_C(256) << 10)
+#define TRY_AGAIN INT64_C(10000000000) /* ns after a sync that failed */
+
+/* ----------------------------------------------------------------- files */
+
+static int data_open(int disk, int id)
+{
+	char name[RECORD_NAME];
+	int fd;
+
+	record_segment_name(id, "data", name);
+	fd = sys_openat(disk, name,
+			O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	return fd == -ELOOP || fd == -EISDIR || fd == -ENXIO ? -EPROTO : fd;
+}
+
+/* The file is ours alone: a regular one of this size. */
+static int data_check(int fd, uint64_t size)
+{
+	struct sys_stat st;
+	int r = sys_fstat(fd, &st);
+
+	if (r < 0)
+		return r;
+	return S_ISREG(st.mode) && st.size == size ? 0 : -EPROTO;
+}
+
+/* What a commit that was cut off had begun. The files of the directory belong
+ * together, also in a copy of it. */
+static int replay(int disk, int id, int data)
+{
+	char name[RECORD_NAME];
+	struct journal_place place = { disk, name };
+	int r;
+
+	record_segment_name(id, "journal", name);
+	r = journal_replay(&place, data, JOURNAL_ADOPT);
+	return r < 0 ? r : 0;
+}
+
+/* Where the next byte is that somebody wrote: 'end' if none. */
+static uint64_t next_data(int fd, uint64_t from, uint64_t end)
+{
+	int64_t at = sys_lseek(fd, (int64_t)from, SEEK_DATA);
+
+	if (at == -ENXIO)
+		return end;
+	if (at < 0 || (uint64_t)at < from) /* the file system cannot tell */
+		return from;
+	return (uint64_t)at < end ? (uint64_t)at & ~(uint64_t)(PAGE - 1) : end;
+}
+
+/* ------------------------------------------------------------ comparison */
+
+/* Memory for one sync, of which only what is used is ever touched. */
+struct copy {
+	int from, data;
+	uint64_t size;
+	void *base;
+	size_t room;
+	char *ours, *theirs; /* a chunk each */
+	char *pages;	     /* copies of those that differ ... */
+	uint64_t used;	     /* ... so far, in bytes */
+	struct journal_run *runs;
+	size_t nruns;
+};
+
+static int copy_begin(struct copy *c)
+{
+	uint64_t runs = (c->size / PAGE + 2) / 2 * sizeof(*c->runs);
+	uint64_t room = 2 * CHUNK + c->size + runs;
+	char *base;
+
+	if (room > SIZE_MAX / 2)
+		return -ENOMEM;
+	base = sys_mmap(NULL, (size_t)room, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sys_failed(base))
+		return (int)(intptr_t)base;
+	c->base = base;
+	c->room = (size_t)room;
+	c->ours = base;
+	c->theirs = base + CHUNK;
+	c->pages = base + 2 * CHUNK;
+	c->runs = (void *)(c->pages + c->size); /* whole pages */
+	return 0;
+}
+
+static void copy_end(struct copy *c)
+{
+	(void)sys_munmap(c->base, c->room);
+}
+
+/* The page at 'offset' differs. It may lengthen the last run. */
+static void keep_page(struct copy *c, const char *page, uint64_t offset)
+{
+	struct journal_run *last = c->runs + c->nruns - 1;
+	char *to = c->pages + c->used;
+
+	memcpy(to, page, PAGE);
+	c->used += PAGE;
+	if (c->nruns && last->offset + last->length == offset)
+		last->length += PAGE;
+	else
+		c->runs[c->nruns++] = (struct journal_run){ offset, to, PAGE };
+}
+
+static int compare(struct copy *c)
+{
+	uint64_t at = 0, theirs, n;
+	int r;
+
+	for (; at < c->size; at += n) {
+		/* Where both have holes, both are zeros. */
+		theirs = next_data(c->data, at, c->size);
+		at = next_data(c->from, at, c->size);
+		at = at < theirs ? at : theirs;
+		n = c->size - at < CHUNK ? c->size - at : CHUNK;
+		r = transfer_get(c->from, at, c->ours, (size_t)n);
+		if (r == 0)
+			r = transfer_get(c->data, at, c->theirs, (size_t)n);
+		if (r < 0)
+			return r;
+		for (uint64_t p = 0; p < n; p += PAGE)
+			if (memcmp(c->ours + p, c->theirs + p, PAGE) != 0)
+				keep_page(c, c->ours + p, at + p);
+	}
+	return 0;
+}
+
+static int copy_locked(struct copy *c, int disk, int id)
+{
+	char name[RECORD_NAME];
+	/* Nobody else writes the data file. */
+	struct journal_place place = { disk, name, .alone = true };
+	int r;
+
+	r = replay(disk, id, c->data);
+	if (r >= 0)
+		r = data_check(c->data, c->size);
+	if (r >= 0)
+		r = copy_begin(c);
+	if (r < 0)
+		return r;
+	r = compare(c);
+	step("durable: compared");
+	record_segment_name(id, "journal", name);
+	if (r == 0 && c->nruns)
+		r = journal_commit(&place, c->data, c->runs, c->nruns, c->size);
+	copy_end(c);
+	return r;
+}
+
+int durable_copy(int disk, int id, int from, uint64_t size,
+		 const uint64_t *signals)
+{
+	struct copy c = { .from = from, .size = size };
+	int r;
+
+	c.data = data_open(disk, id);
+	if (c.data < 0)
+		return c.data;
+	r = durable_lock(c.data, F_WRLCK, 0, signals);
+	if (r == 0)
+		r = copy_locked(&c, disk, id);
+	(void)sys_lock(c.data, F_UNLCK, 0, 1, false);
+	(void)sys_close(c.data);
+	return r;
+}
+
+int durable_fill(int disk, int id, int to, uint64_t size)
+{
+	int data = data_open(disk, id), r;
+	uint64_t at, n;
+	char *buf;
+
+	if (data < 0)
+		return data;
+	r = replay(disk, id, data);
+	if (r == 0)
+		r = data_check(data, size);
+	buf = sys_mmap(NULL, CHUNK, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (r == 0 && sys_failed(buf))
+		r = -ENOMEM;
+	for (at = 0; r == 0 && (at = next_data(data, at, size)) < size;
+	     at += n) {
+		n = size - at < CHUNK ? size - at : CHUNK;
+		r = transfer_get(data, at, buf, (size_t)n);
+		if (r == 0)
+			r = transfer_put(to, at, buf, (size_t)n);
+	}
+	if (!sys_failed(buf))
+		(void)sys_munmap(buf, CHUNK);
+	(void)sys_close(data);
+	return r;
+}
+
+/* ------------------------------------------------------------- a segment */
+
+/* The contents of what is LIVE as 's'. */
+static int sync_contents(struct space *sp, uint32_t index,
+			 const struct layout_segment *s, int disk)
+{
+	struct directory_file file;
+	int from, r;
+
+	r = directory_file_hold(&sp->dir, &sp->reg, index, s->seq, &file);
+	if (r < 0)
+		return r;
+	from = sys_openat(AT_FDCWD, file.path,
+			  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	directory_file_release(&file);
+	if (from < 0)
+		return from;
+	r = durable_copy(disk, registry_id(&sp->reg, index, s->seq), from,
+			 backing_size(s->size, s->flags & SEG_HUGE),
+			 &sp->signals);
+	(void)sys_close(from);
+	return r;
+}
+
+/* The segment as it is; locked, so that it holds still. */
+static int read_live(struct space *sp, uint32_t index, uint32_t seq,
+		     struct layout_segment *ret)
+{
+	const struct layout_segment *s;
+	int r = -EINVAL;
+
+	lock_take(&sp->reg, &sp->self, space_slot(sp), &sp->signals);
+	s = registry_segment(&sp->reg, index);
+	if (s && s->state == SEG_LIVE && s->seq == seq) {
+		*ret = *s;
+		r = s->mode & SHM_DEST ? -EIDRM : 0;
+	}
+	lock_release(&sp->reg);
+	return r;
+}
+
+/* It is on disk as 'before' was, unless somebody came since. */
+static void unmark(struct space *sp, uint32_t index,
+		   const struct layout_segment *before)
+{
+	struct layout_segment *s = &sp->reg.segments[index];
+
+	lock_take(&sp->reg, &sp->self, space_slot(sp), &sp->signals);
+	if (segments_unattached(before) && s->state == SEG_LIVE &&
+	    s->seq == before->seq && s->guard == before->guard)
+		(void)fetch_and(&s->flags, ~(uint32_t)SEG_UNSYNCED);
+	lock_release(&sp->reg);
+}
+
+int durable_sync_index(struct space *sp, uint32_t index, uint32_t seq)
+{
+	struct layout_segment before;
+	int r;
+
+	if (!sp->durable.on)
+		return -EOPNOTSUPP;
+	r = read_live(sp, index, seq, &before);
+	if (r < 0)
+		return r;
+	r = durable_disk_hold(sp);
+	if (r < 0)
+		return r;
+	r = sync_contents(sp, index, &before, sp->durable.dir);
+	step("durable: contents synced");
+	if (r == 0)
+		r = durable_note_sync(sp, index, seq);
+	durable_disk_release(sp);
+	if (r == 0)
+		unmark(sp, index, &before);
+	return r;
+}
+
+int durable_sync(struct space *sp, int id)
+{
+	struct layout_segment s;
+	struct space_entry e;
+	int r;
+
+	if (!sp->durable.on)
+		return -EOPNOTSUPP;
+	r = space_read_id(sp, id, &s);
+	if (r == 0)
+		r = space_enter(sp, &e);
+	if (r < 0)
+		return r;
+	r = durable_sync_index(sp, registry_index(&sp->reg, id),
+			       registry_seq(&sp->reg, id));
+	space_leave(sp, &e);
+	return r;
+}
+
+/* ------------------------------------------------------ what is due by now */
+
+static bool is_due(const struct layout_segment *s)
+{
+	return s->state == SEG_LIVE && !(s->mode & SHM_DEST) &&
+	       s->flags & SEG_UNSYNCED && segments_unattached(s);
+}
+
+/* The next that is due at or after 'from'. When there is none at all any more,
+ * nobody need look. */
+static uint32_t next_due(struct space *sp, uint32_t from, uint32_t *ret_seq)
+{
+	struct registry *r = &sp->reg;
+	uint32_t index = from;
+
+	lock_take(r, &sp->self, space_slot(sp), &sp->signals);
+	while ((index = segments_next(r, index)) != UINT32_MAX &&
+	       !is_due(&r->segments[index]))
+		index++;
+	if (index != UINT32_MAX)
+		*ret_seq = r->segments[index].seq;
+	else if (from == 0)
+		store_release(&r->h->due, 0);
+	lock_release(r);
+	return index;
+}
+
+static bool failed_lately(const struct durable *d)
+{
+	return d->failed_at && sys_monotonic_ns() - d->failed_at < TRY_AGAIN;
+}
+
+void durable_tidy(struct space *sp)
+{
+	struct durable *d = &sp->durable;
+	uint32_t index = 0, seq;
+	bool failed = false;
+
+	if (!load_relaxed(&sp->reg.h->due) || d->tidying || failed_lately(d))
+		return;
+	d->tidying = true;
+	while ((index = next_due(sp, index, &seq)) != UINT32_MAX) {
+		failed |= durable_sync_index(sp, index, seq) < 0;
+		index++;
+	}
+	if (!failed)
+		(void)next_due(sp, 0, &seq);
+	d->failed_at = failed ? sys_monotonic_ns() : 0;
+	d->tidying = false;
+}
+
+void durable_end(struct space *sp, uint32_t index)
+{
+	struct registry *r = &sp->reg;
+	const struct layout_segment *s = registry_segment(r, index);
+	bool last = s != NULL;
+	uint32_t link, seq = 0;
+
+	lock_take(r, &sp->self, space_slot(sp), &sp->signals);
+	if (last) {
+		last = s->state == SEG_LIVE && s->flags & SEG_UNSYNCED;
+		seq = s->seq;
+		link = s->first_attach;
+		for (uint32_t n = 0; last && link != NO_INDEX; n++) {
+			const struct layout_attach *a =
+				registry_attach(r, link - 1);
+			const struct layout_proc *p =
+				a ? registry_proc(r, a->proc) : NULL;
+
+			last = p && load_relaxed(&p->exit_time) &&
+			       n < r->max_attaches;
+			link = a ? a->next_in_segment : NO_INDEX;
+		}
+	}
+	lock_release(r);
+	if (last)
+		(void)durable_sync_index(sp, index, seq);
+}
