@@ -32,6 +32,7 @@ static const struct row {
 	{ SYS_unlinkat, "unlinkat", false, { EACCES, EIO, EBUSY, EROFS } },
 	{ SYS_mkdirat, "mkdirat", false, { EACCES, ENOSPC, EROFS, EDQUOT } },
 	{ SYS_linkat, "linkat", false, { EPERM, EACCES, ENOSPC, EIO, EROFS } },
+	{ SYS_symlinkat, "symlinkat", true, { EPERM, EACCES, ENOSPC, EROFS } },
 	{ SYS_renameat2, "renameat2", false, { EINVAL, ENOSPC, EIO, EROFS } },
 	{ SYS_ftruncate, "ftruncate", false, { EFBIG, EIO, EINTR, EPERM } },
 	{ SYS_fallocate,

@@ -14,9 +14,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/posix.h"
 #include "core/process.h"
 #include "core/space.h"
 #include "store/layout.h"
@@ -683,6 +685,45 @@ static int fork_and_count(void)
 	return WEXITSTATUS(status) ? -EINVAL : 0;
 }
 
+/* ------------------------------------------------------------- objects */
+
+static struct space *the_space(void)
+{
+	return (struct space *)stage.sp;
+}
+
+static void object_exists(void)
+{
+	stage_open();
+	MUST(close(posix_open(the_space(), "o", O_RDWR | O_CREAT, 0600)) == 0);
+}
+
+/* What opening gives, without the descriptor. */
+static int open_object(const char *name, int flags)
+{
+	int fd = posix_open(the_space(), name, flags | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return fd;
+	RIGHT(syscall(SYS_close, fd) == 0);
+	return 0;
+}
+
+static int object_make(void)
+{
+	return open_object("new", O_RDWR | O_CREAT | O_EXCL);
+}
+
+static int object_open(void)
+{
+	return open_object("o", O_RDONLY);
+}
+
+static int object_remove(void)
+{
+	return posix_unlink(the_space(), "o");
+}
+
 static int end(void)
 {
 	exit(0);
@@ -894,6 +935,23 @@ const struct operation operations[] = {
 	  attached_and_no_process_slot_left,
 	  fork_and_count,
 	  { EINVAL, ENOMEM } },
+	{ "shm_open, new",
+	  SAME | GIVES,
+	  object_exists,
+	  object_make,
+	  { EMFILE, ENOSPC } },
+	{ "shm_open", SAME | GIVES, object_exists, object_open, { EMFILE } },
+	{ "shm_open, exposed",
+	  SAME | EXPOSED,
+	  object_exists,
+	  object_open,
+	  { EMFILE } },
+	{ "shm_unlink", SAME, object_exists, object_remove, { 0 } },
+	{ "shm_unlink, exposed",
+	  SAME | EXPOSED,
+	  object_exists,
+	  object_remove,
+	  { EMFILE } },
 	{ "exit", ENDS, attached_and_removed, end, { 0 } },
 };
 

@@ -20,6 +20,7 @@ enum {
 	SMALL = 128,   /* on a small file system */
 	EXPOSED = 512, /* below a directory that others may write to: there a
 			* descriptor is needed */
+	GIVES = 1024,  /* a descriptor, which is needed anywhere */
 };
 
 #define WRONG (-100000) /* it answered, and the answer is not right */

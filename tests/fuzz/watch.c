@@ -171,6 +171,10 @@ static long watched(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_readlinkat:
 		r = check_path((int)a, (const char *)b, false);
 		break;
+	case SYS_symlinkat:
+		watch.dir_changed = true;
+		r = check_path((int)b, (const char *)c, true);
+		break;
 	case SYS_statfs:
 		r = check_path(AT_FDCWD, (const char *)a, false);
 		break;

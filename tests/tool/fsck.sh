@@ -249,8 +249,10 @@ newer_registry_is_left_alone()
 	finds 4 'format version 2' --repair
 	equal "$sum" "$(cksum <$registry)"
 	poke $registry $version 1
-	poke $registry 72 1
+	poke $registry 72 2
 	finds 4 'features' --repair
+	poke $registry 72 1
+	finds 4 'durable namespace' --repair
 }
 
 lost_registry_is_set_aside_when_nobody_uses_it()

@@ -186,6 +186,25 @@ verbose_says_what_is_used()
 	grep -q 'free space: ' err
 }
 
+the_library_for_files_is_in_front()
+{
+	filemap=$(echo "$preload" | sed 's/libushm-preload/libushm-filemap/')
+	equal "$filemap:$preload" \
+		"$("$ushm" run --filemap -d ns printenv LD_PRELOAD)"
+	# It stays in front of all that runs below.
+	equal "$filemap:$preload" \
+		"$("$ushm" run --filemap -d ns "$ushm" run printenv LD_PRELOAD)"
+	"$ushm" run --filemap -v -d ns true 2>err
+	grep -q "library: $USHM_BUILD/libushm-filemap.so" err
+	grep -q "library: $library" err
+	# Without it, there is nothing to put in front.
+	mkdir -p half
+	cp "$ushm" "$library" half/
+	status 125 half/ushm run --filemap -d ns true
+	says 'cannot find libushm-filemap.so'
+	half/ushm run -d ns true
+}
+
 no_process_stays_behind()
 {
 	"$ushm" run -d ns sh -c 'echo $$' >pid &
@@ -215,6 +234,7 @@ for case in exit_status_is_passed_on death_by_signal_is_seen_by_the_shell \
 	directory_is_passed_as_an_absolute_path \
 	default_namespace_needs_no_variable standard_input_is_untouched \
 	nothing_is_printed_by_default verbose_says_what_is_used \
+	the_library_for_files_is_in_front \
 	no_process_stays_behind refused_namespace_is_125; do
 	check $case
 done

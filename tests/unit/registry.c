@@ -61,6 +61,8 @@ CASE("registry", damaged_header_is_refused_and_left_alone)
 		{ "version", "version 7",
 		  offsetof(struct layout_header, version), 4, 7 },
 		{ "features", "features",
+		  offsetof(struct layout_header, features), 8, 2 },
+		{ "the feature of another kind", "durable",
 		  offsetof(struct layout_header, features), 8, 1 },
 		{ "header size", "damaged",
 		  offsetof(struct layout_header, header_size), 4, 12 },

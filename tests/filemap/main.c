@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+#define CHECK_MAIN
+#include "support/check.h"
