@@ -30,12 +30,16 @@ coverage: needs-test
 asan clang: needs-test
 	cmake --preset $@ >/dev/null
 	cmake --build build-$@ -j$(JOBS)
-	ctest --test-dir build-$@ --output-on-failure -j$(JOBS) -L '^(unit|conformance)$$'
+	ctest --test-dir build-$@ --output-on-failure -j$(JOBS) -L '^(unit|conformance|mapping|posix)$$'
 lint: needs-test
 	scripts/lint
-bench: all
+bench: needs-test
+	cmake --preset check >/dev/null
+	cmake --build build -j$(JOBS)
 	build/ushm-bench
 	build/ushm-bench-recovery
+	build/ushm-bench-mapping
+	bench/filemap
 # The suite on another implementation: doc/conformance.md
 conformance: needs-test
 	cmake --preset check >/dev/null

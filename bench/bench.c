@@ -26,14 +26,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "series.h"
 #include "ushm.h"
 
-#define MAX_ROUNDS 1000
-#define KEY	   0x62656e63
-#define PAGE	   4096
+#define KEY  0x62656e63
+#define PAGE 4096
 
 extern char **environ;
 
@@ -203,47 +202,14 @@ static const struct {
 	{ "create, attach, touch, detach, remove", whole_cycle, 2000 },
 };
 
-/* ------------------------------------------------------------ statistics */
-
-struct series {
-	unsigned n;
-	double v[MAX_ROUNDS];
-};
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* "MEDIAN [LEAST-LARGEST]" */
-static void print_series(struct series *s, int width, int digits)
-{
-	char range[64];
-
-	qsort(s->v, s->n, sizeof(*s->v), compare);
-	snprintf(range, sizeof(range), "[%.*f-%.*f]", digits, s->v[0], digits,
-		 s->v[s->n - 1]);
-	printf(" %*.*f %-*s", width, digits,
-	       (s->v[s->n / 2] + s->v[(s->n - 1) / 2]) / 2, width * 2 + 1,
-	       range);
-}
-
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
+/* ---------------------------------------------------------------- rounds */
 
 static double time_case(size_t c, const struct api *a, unsigned n)
 {
-	double begin = now_ns();
+	double begin = now_us();
 
 	cases[c].run(a, n);
-	return (now_ns() - begin) / n;
+	return (now_us() - begin) * 1000 / n;
 }
 
 static unsigned rounds = 15, divisor = 1;
@@ -272,18 +238,18 @@ static void run_case(size_t c)
 		}
 		if (round == 0)
 			continue; /* warming up */
-		t[KERNEL].v[t[KERNEL].n++] = ns[KERNEL];
-		t[USHM].v[t[USHM].n++] = ns[USHM];
+		series_add(&t[KERNEL], ns[KERNEL]);
+		series_add(&t[USHM], ns[USHM]);
 		if (with_kernel)
-			ratio.v[ratio.n++] = ns[USHM] / ns[KERNEL];
+			series_add(&ratio, ns[USHM] / ns[KERNEL]);
 	}
 
 	printf("%-38s", cases[c].name);
 	if (with_kernel)
-		print_series(&t[KERNEL], 8, 0);
-	print_series(&t[USHM], 8, 0);
+		series_print(&t[KERNEL], 8, 0);
+	series_print(&t[USHM], 8, 0);
 	if (with_kernel)
-		print_series(&ratio, 5, 2);
+		series_print(&ratio, 5, 2);
 	putchar('\n');
 	fflush(stdout);
 }
@@ -292,7 +258,7 @@ static void run_case(size_t c)
 
 static double time_start(char **argv, unsigned n)
 {
-	double begin = now_ns();
+	double begin = now_us();
 	int r, status;
 	pid_t pid;
 
@@ -307,7 +273,7 @@ static double time_start(char **argv, unsigned n)
 			die("%s %s: status %d", argv[0], argv[1] ? argv[1] : "",
 			    status);
 	}
-	return (now_ns() - begin) / n / 1000;
+	return (now_us() - begin) / n;
 }
 
 static void run_starts(void)
@@ -352,9 +318,9 @@ static void run_starts(void)
 	print_head("microseconds [least-largest]", "     true",
 		   "     ushm run true", "added");
 	printf("%-38s", "start and end of a program");
-	print_series(&t[0], 8, 0);
-	print_series(&t[1], 8, 0);
-	print_series(&added, 5, 0);
+	series_print(&t[0], 8, 0);
+	series_print(&t[1], 8, 0);
+	series_print(&added, 5, 0);
 	putchar('\n');
 }
 
@@ -447,7 +413,7 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			rounds = (unsigned)strtoul(optarg, NULL, 10);
-			if (rounds >= 1 && rounds < MAX_ROUNDS)
+			if (rounds >= 1 && rounds < SERIES_MAX)
 				break;
 			/* fall through */
 		default:
@@ -464,6 +430,7 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGHUP, on_signal);
+	signal(SIGPIPE, on_signal);
 
 	id = kernel_get(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
 	if (id == -1) {

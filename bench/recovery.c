@@ -22,19 +22,18 @@
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/space.h"
 #include "store/publish.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
+#include "series.h"
 #include "ushm.h"
 
-#define MAX_ROUNDS 1000
-#define KEY	   0x64656164
-#define MANY	   1000	 /* processes that die together */
-#define SEGMENTS   32768 /* as many as a namespace has by default */
+#define KEY	 0x64656164
+#define MANY	 1000  /* processes that die together */
+#define SEGMENTS 32768 /* as many as a namespace has by default */
 
 static char dir[PATH_MAX];
 static ushm_space *space;
@@ -84,27 +83,12 @@ static void die(const char *fmt, ...)
 
 /* ------------------------------------------------------------ statistics */
 
-static double now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* The p99 is the largest below 100 rounds. 'promise' in us; 0: there is none */
 static void print_row(const char *name, double *us, unsigned n, double promise)
 {
 	double p99;
 
-	qsort(us, n, sizeof(*us), compare);
+	series_sort(us, n);
 	p99 = us[n * 99 / 100 < n ? n * 99 / 100 : n - 1];
 	printf("%-52s %6u %10.1f %10.1f %10.1f", name, n, us[n / 2], p99,
 	       us[n - 1]);
@@ -237,7 +221,7 @@ static void want_lock(size_t unused)
 static void handover(const char *name, unsigned rounds, size_t bytes,
 		     double promise)
 {
-	static double us[MAX_ROUNDS];
+	static double us[SERIES_MAX];
 	struct ushm_segment s;
 	int id = segment(space, KEY, 4096);
 
@@ -278,7 +262,7 @@ static void be_attached(size_t unused)
 static void deaths(const char *name, unsigned rounds, unsigned count,
 		   bool zombies, double promise)
 {
-	static double us[MAX_ROUNDS];
+	static double us[SERIES_MAX];
 	static pid_t pids[MANY];
 
 	victim_segment = segment(space, KEY, 4096);
@@ -322,7 +306,7 @@ static void fill(void)
 
 static void want_a_full_one(unsigned rounds, double promise)
 {
-	static double us[MAX_ROUNDS];
+	static double us[SERIES_MAX];
 	int id = segment(space, KEY, 4096);
 
 	for (unsigned i = 0; i < rounds; i++) {
@@ -357,7 +341,7 @@ static void damage(struct registry *r)
 static void rebuild(unsigned rounds, double promise)
 {
 	struct space *inside = (struct space *)space;
-	static double us[MAX_ROUNDS];
+	static double us[SERIES_MAX];
 	struct rebuild_loss loss;
 	struct registry copy;
 	struct space_entry e;
@@ -393,7 +377,7 @@ static void ignore(void *arg, const struct ushm_finding *finding)
 
 static void fsck(unsigned rounds)
 {
-	static double us[MAX_ROUNDS];
+	static double us[SERIES_MAX];
 
 	for (unsigned i = 0; i < rounds; i++) {
 		double begin;
