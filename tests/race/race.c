@@ -75,7 +75,9 @@ static char the_dead;
 enum { THREADS = 6, KEYS = 3, HELD = 77, HOLDS = 3, SLOTS = 4, SIZE = 8192 };
 
 static char dir[64];
+static char segment_path[72];
 static struct space *first; /* the one that was opened; holds HELD */
+static void *holds[HOLDS];
 static unsigned long failures, calls, deaths;
 static uint64_t next_image = 1000;
 
@@ -196,13 +198,12 @@ static void *process_main(void *arg)
 
 static void hold(void)
 {
-	void *p;
 	int id;
 
 	if (segment_get(first, HELD, SIZE, IPC_CREAT | 0600, &id) < 0)
 		abort();
 	for (int i = 0; i < HOLDS; i++)
-		if (attach_segment(first, id, 0, 0, &p) < 0)
+		if (attach_segment(first, id, 0, 0, &holds[i]) < 0)
 			abort();
 }
 
@@ -230,13 +231,58 @@ static void check(void)
 	verify_registry(&first->reg, on_finding, NULL);
 }
 
-/* What a process would take along. */
-static void bury(struct process *p)
+/* What the first one holds, and its handle. */
+static bool is_first(uintptr_t p)
 {
-	(void)munmap(p->sp.shelf, SPACE_HANDLES * 4096);
-	for (int i = 0; i < SLOTS; i++)
-		if (p->held[i])
-			(void)munmap(p->held[i], SIZE);
+	uintptr_t shelf = (uintptr_t)first->shelf;
+
+	if (p >= shelf && p < shelf + SPACE_HANDLES * 4096)
+		return true;
+	for (int i = 0; i < HOLDS; i++)
+		if ((uintptr_t)holds[i] == p)
+			return true;
+	return false;
+}
+
+/*
+ * What the ended threads would have taken along. The kernel is asked: a thread
+ * that ends between its system call and its note of it notes what is no longer
+ * there, and by now somebody else may be at that address.
+ */
+static void bury(const struct process *processes)
+{
+	struct {
+		uintptr_t from, to;
+	} gone[256];
+	unsigned n = 0, more = 0;
+	char line[512];
+	FILE *maps;
+
+	for (int i = 0; i < THREADS; i++)
+		(void)munmap(processes[i].sp.shelf, SPACE_HANDLES * 4096);
+	do {
+		maps = fopen("/proc/self/maps", "re");
+		if (!maps)
+			abort();
+		for (n = 0, more = 0; fgets(line, sizeof(line), maps);) {
+			unsigned long from, to;
+
+			if (!strstr(line, segment_path) ||
+			    sscanf(line, "%lx-%lx", &from, &to) != 2 ||
+			    is_first(from))
+				continue;
+			if (n == sizeof(gone) / sizeof(*gone)) {
+				more = 1;
+				break;
+			}
+			gone[n].from = from;
+			gone[n++].to = to;
+		}
+		fclose(maps);
+		for (unsigned i = 0; i < n; i++)
+			(void)munmap((void *)gone[i].from,
+				     gone[i].to - gone[i].from);
+	} while (more);
 }
 
 static void play(unsigned round)
@@ -254,8 +300,7 @@ static void play(unsigned round)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	check();
-	for (int i = 0; i < THREADS; i++)
-		bury(&processes[i]);
+	bury(processes);
 }
 
 static void clean_up(void)
@@ -282,6 +327,7 @@ int main(int argc, char **argv)
 		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	if (!mkdtemp(dir))
 		return 1;
+	snprintf(segment_path, sizeof(segment_path), "%s/seg.", dir);
 	atexit(clean_up);
 	text_init(&why, buf, sizeof(buf));
 	if (space_open(dir, true, NULL, &first, &why) < 0) {
