@@ -232,7 +232,7 @@ const char *check_self(void);
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define CHECK_SECONDS 30
+#define CHECK_SECONDS 90
 #define CHECK_SKIPPED 77
 
 struct check_page {
