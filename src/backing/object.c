@@ -18,6 +18,7 @@
 #include "backing/object_copy.h"
 #include "backing/object_files.h"
 #include "backing/object_left.h"
+#include "backing/object_recover.h"
 #include "backing/object_use.h"
 #include "base/fsize.h"
 #include "base/step.h"
@@ -27,7 +28,7 @@ static int follow(struct object *o, bool ask)
 {
 	int r = copy_follow(o, ask);
 
-	return r == 0 || r == -ENOMEM ? copy_settle(o) : r;
+	return r == 0 || r == -ENOMEM ? recover_intent(o) : r;
 }
 
 static int enter(struct object *o, bool ask)
@@ -223,7 +224,7 @@ static int begin_use(struct object *o, unsigned flags, bool first)
 	r = copy_follow(o, true);
 	/* What was read only now is as the file has it. */
 	if (r == 0 && !fresh)
-		r = first ? copy_recover(o) : copy_settle(o);
+		r = first ? recover_object(o) : recover_intent(o);
 	if (r < 0)
 		return r;
 	if (first)

@@ -9,7 +9,7 @@
  * differs from it and goes next time.
  * Lock: the object's, for all but the programs' own stores.
  * Crash: while a range of the file may hold neither page nor shadow, the header
- * says so (the intent); the next holder of the lock finishes it. The header's
+ * says so (the intent); object_recover.c finishes it. The header's
  * size grows after its bytes came, and shrinks after they went.
  */
 #include "backing/object_copy.h"
@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "backing/linger.h"
-#include "backing/object_commit.h"
 #include "base/fsize.h"
 #include "base/step.h"
 #include "base/transfer.h"
@@ -314,6 +313,11 @@ int copy_push(struct object *o, uint64_t from, uint64_t to)
 	return 0;
 }
 
+int copy_push_again(struct object *o, uint64_t from, uint64_t to)
+{
+	return push_pages(o, from & ~MASK, to, true);
+}
+
 int copy_dirty(struct object *o)
 {
 	int n = 0;
@@ -339,12 +343,7 @@ static void merge(struct object *o, uint64_t at, const char *bytes, uint64_t n)
 	}
 }
 
-typedef void each_page(struct object *o, uint64_t at, const char *bytes,
-		       uint64_t n);
-
-/* Read a range of the file, and give it out page by page. */
-static int read_pages(struct object *o, uint64_t from, uint64_t to,
-		      each_page *f)
+int copy_read(struct object *o, uint64_t from, uint64_t to, copy_page *f)
 {
 	to = lesser(to, o->size);
 	while (from < to) {
@@ -374,104 +373,7 @@ int copy_pull(struct object *o, uint64_t from, uint64_t to)
 
 	if (!o->may_share)
 		return 0;
-	r = read_pages(o, from, to, merge);
+	r = copy_read(o, from, to, merge);
 	step("object: pulled");
 	return r;
-}
-
-/* ---------------------------------------------------------------- recovery */
-
-/* The holder of the lock died over this. */
-int copy_settle(struct object *o)
-{
-	uint32_t intent = load_acquire(&o->h->intent);
-	uint64_t from = o->h->from, to = lesser(o->h->to, o->size);
-	int r = 0;
-
-	if (intent == INTENT_NONE || !o->may_share ||
-	    (intent == INTENT_PUSH && !o->may_write))
-		return 0;
-	if (intent == INTENT_COMMIT) {
-		r = commit_replay(o);
-		from = 0;
-		to = o->size;
-	}
-	/* To write all of it once more is as good as to finish. */
-	if (intent == INTENT_PUSH && from < to)
-		r = push_pages(o, from & ~MASK, to, true);
-	else if (r == 0 && from < to)
-		r = copy_pull(o, from, to);
-	if (r == 0)
-		store_release(&o->h->intent, INTENT_NONE);
-	return r;
-}
-
-static bool equal(const char *a, const char *b, uint64_t n)
-{
-	return memcmp(a, b, (size_t)n) == 0;
-}
-
-/* A page that is neither as we know it nor as we would have it. */
-static void look(struct object *o, uint64_t at, const char *bytes, uint64_t n)
-{
-	bool intended = o->h->intent != INTENT_NONE && at < o->h->to &&
-			at + n > o->h->from;
-
-	if (!intended && !equal(o->shadow + at, bytes, n) &&
-	    !equal(o->page + at, bytes, n))
-		o->strange = true;
-}
-
-/* What is newer than the file stays only if the file is as we knew it. */
-static void compare(struct object *o, uint64_t at, const char *bytes,
-		    uint64_t n)
-{
-	bool known = equal(o->shadow + at, bytes, n);
-	bool newer = !equal(o->page + at, o->shadow + at, n);
-
-	if (known && (!newer || !o->strange))
-		return;
-	if (newer && !equal(o->page + at, bytes, n))
-		o->dropped++;
-	memcpy(o->page + at, bytes, (size_t)n);
-	memcpy(o->shadow + at, bytes, (size_t)n);
-}
-
-/*
- * Is it the file that the object was made from? Where the file system does not
- * say when a file was born, any difference means: another one of that number,
- * or one in other hands since. Then nothing is written.
- */
-static int know_file(struct object *o)
-{
-	/* Who died over a change may have left another size. */
-	if ((o->id.born && o->h->born) || o->h->intent == INTENT_PULL)
-		o->strange = false;
-	if ((o->id.born && o->h->born) || o->strange)
-		return 0;
-	return read_pages(o, 0, o->size, look);
-}
-
-int copy_recover(struct object *o)
-{
-	int r = know_file(o);
-
-	/* What was not committed is to go. */
-	o->strange |= o->h->atomic;
-	o->dropped = 0;
-	if (o->strange)
-		store_release(&o->h->intent, INTENT_NONE);
-	else if (r == 0)
-		r = copy_settle(o);
-	if (r == 0)
-		r = read_pages(o, 0, o->size, compare);
-	step("object: compared");
-	if (r == 0)
-		r = copy_push(o, 0, o->size);
-	if (r < 0)
-		return r;
-	if (o->h->atomic)
-		return 0;
-	o->h->dropped += o->dropped;
-	return (int)o->dropped;
 }

@@ -14,9 +14,6 @@
  */
 int copy_follow(struct object *o, bool ask);
 
-/* Finish what somebody died over. */
-int copy_settle(struct object *o);
-
 /*
  * Map a part of the control file, by a description of its own: a child's copy
  * of the mapping would keep alive the one that says "in use".
@@ -36,11 +33,13 @@ int copy_measure(struct object *o);
 int copy_push(struct object *o, uint64_t from, uint64_t to);
 int copy_pull(struct object *o, uint64_t from, uint64_t to);
 
-/*
- * Nobody else uses the object: write what dead ones left, if the file is still
- * as they knew it. How many pages were dropped because it is not.
- */
-int copy_recover(struct object *o);
+/* Write what does not differ as well: the file may hold anything there. */
+int copy_push_again(struct object *o, uint64_t from, uint64_t to);
+
+/* Read a range of the file, and give it out page by page. */
+typedef void copy_page(struct object *o, uint64_t at, const char *bytes,
+		       uint64_t n);
+int copy_read(struct object *o, uint64_t from, uint64_t to, copy_page *f);
 
 /* How many bytes the page at 'at' has, if it is newer than the file; or 0. */
 size_t copy_newer(const struct object *o, uint64_t at);
