@@ -3,21 +3,19 @@
  * ushm-bench - the kernel's System V segments and ushm's, side by side.
  *
  * Both do the same within milliseconds of each other, in rounds whose order
- * alternates, so that a noisy machine disturbs both alike. What counts is the
- * median of the rounds' ratios; brackets hold the least and the largest.
+ * alternates. What counts is the median of the rounds' ratios; brackets hold
+ * the least and the largest.
  *
  * The kernel's side makes the system calls itself, in an IPC namespace of its
  * own where it may; ushm's calls the drop-ins on a new directory. Both are
  * gone at the end.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,6 +27,7 @@
 #include <unistd.h>
 
 #include "series.h"
+#include "stage.h"
 #include "ushm.h"
 
 #define KEY  0x62656e63
@@ -36,7 +35,6 @@
 
 extern char **environ;
 
-static char dir[PATH_MAX];
 static int fixed_id[2] = { -1, -1 }; /* KERNEL and USHM: under KEY */
 
 /* ----------------------------------------------------------- two systems */
@@ -83,50 +81,11 @@ static const struct api apis[2] = {
 
 /* -------------------------------------------------------------- clean-up */
 
-static pid_t owner;
-
 static void clean_up(void)
 {
-	struct dirent *e;
-	DIR *d;
-
-	if (getpid() != owner)
-		return;
-
 	for (int side = KERNEL; side <= USHM; side++)
 		if (fixed_id[side] != -1)
 			apis[side].ctl(fixed_id[side], IPC_RMID, NULL);
-
-	d = *dir ? opendir(dir) : NULL;
-	if (!d)
-		return;
-	while ((e = readdir(d)))
-		if (*e->d_name != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
-	rmdir(dir);
-}
-
-static void on_signal(int sig)
-{
-	clean_up(); /* most likely in order, and the alternative is none */
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void die(const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 1, 2)));
-
-static void die(const char *fmt, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "ushm-bench: ");
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
 }
 
 static void check(bool ok, const struct api *a, const char *call)
@@ -204,64 +163,38 @@ static const struct {
 
 /* ---------------------------------------------------------------- rounds */
 
-static double time_case(size_t c, const struct api *a, unsigned n)
+static unsigned rounds = 15, divisor = 1;
+static int first = USHM; /* KERNEL if it has segments for us */
+static struct contest contest;
+
+static double time_case(const void *arg, int side, unsigned round)
 {
+	size_t c = *(const size_t *)arg;
+	unsigned n = cases[c].n / divisor + 1;
 	double begin = now_us();
 
-	cases[c].run(a, n);
+	(void)round;
+	cases[c].run(&apis[first + side], n);
 	return (now_us() - begin) * 1000 / n;
-}
-
-static unsigned rounds = 15, divisor = 1;
-static bool with_kernel;
-
-static void print_head(const char *what, const char *first, const char *second,
-		       const char *ratio)
-{
-	printf("%-38s %-24s %-24s %s\n", what, first, second, ratio);
 }
 
 static void run_case(size_t c)
 {
-	static struct series t[2], ratio;
-	unsigned n = cases[c].n / divisor + 1;
-
-	t[KERNEL].n = t[USHM].n = ratio.n = 0;
-	for (unsigned round = 0; round < rounds + 1; round++) {
-		double ns[2] = { 0, 0 };
-
-		for (int turn = 0; turn < 2; turn++) {
-			int side = (turn + (int)round) % 2;
-
-			if (side == USHM || with_kernel)
-				ns[side] = time_case(c, &apis[side], n);
-		}
-		if (round == 0)
-			continue; /* warming up */
-		series_add(&t[KERNEL], ns[KERNEL]);
-		series_add(&t[USHM], ns[USHM]);
-		if (with_kernel)
-			series_add(&ratio, ns[USHM] / ns[KERNEL]);
-	}
-
-	printf("%-38s", cases[c].name);
-	if (with_kernel)
-		series_print(&t[KERNEL], 8, 0);
-	series_print(&t[USHM], 8, 0);
-	if (with_kernel)
-		series_print(&ratio, 5, 2);
-	putchar('\n');
-	fflush(stdout);
+	contest_run(&contest, USHM - first + 1, rounds, time_case, &c);
+	contest_print(&contest, cases[c].name, USHM - first);
 }
 
 /* ------------------------------------------------------ what a start costs */
 
-static double time_start(char **argv, unsigned n)
+static double time_start(const void *arg, int side, unsigned round)
 {
+	char *const *argv = ((char *const *const *)arg)[side];
+	unsigned n = 60 / divisor + 1;
 	double begin = now_us();
 	int r, status;
 	pid_t pid;
 
+	(void)round;
 	for (unsigned i = 0; i < n; i++) {
 		r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
 		if (r != 0)
@@ -278,10 +211,10 @@ static double time_start(char **argv, unsigned n)
 
 static void run_starts(void)
 {
-	static struct series t[2], added;
+	static struct series added;
 	char ushm[PATH_MAX], run[] = "run", prog[] = "true";
 	char *bare[] = { prog, NULL }, *with[] = { ushm, run, prog, NULL };
-	unsigned n = 60 / divisor + 1;
+	char **starts[] = { bare, with };
 	ssize_t len;
 	char *slash;
 
@@ -299,27 +232,16 @@ static void run_starts(void)
 		return;
 	}
 
-	for (unsigned round = 0; round < rounds + 1; round++) {
-		double us[2];
-
-		for (unsigned turn = 0; turn < 2; turn++) {
-			unsigned side = (turn + round) % 2;
-
-			us[side] = time_start(side ? with : bare, n);
-		}
-		if (round == 0)
-			continue;
-		t[0].v[t[0].n++] = us[0];
-		t[1].v[t[1].n++] = us[1];
-		added.v[added.n++] = us[1] - us[0];
-	}
+	contest_run(&contest, 2, rounds, time_start, starts);
+	for (unsigned i = 0; i < rounds; i++)
+		series_add(&added, contest.time[1].v[i] - contest.time[0].v[i]);
 
 	putchar('\n');
-	print_head("microseconds [least-largest]", "     true",
-		   "     ushm run true", "added");
+	contest_print_head("microseconds [least-largest]", "     true",
+			   "     ushm run true", "added");
 	printf("%-38s", "start and end of a program");
-	series_print(&t[0], 8, 0);
-	series_print(&t[1], 8, 0);
+	series_print(&contest.time[0], 8, 0);
+	series_print(&contest.time[1], 8, 0);
 	series_print(&added, 5, 0);
 	putchar('\n');
 }
@@ -355,19 +277,6 @@ static bool leave_ipc_namespace(void)
 	snprintf(map, sizeof(map), "%u %u 1\n", gid, gid);
 	write_text("/proc/self/gid_map", map);
 	return true;
-}
-
-static void make_dir(void)
-{
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(dir, sizeof(dir), "%s/ushm-bench.XXXXXX", base);
-	if (!mkdtemp(dir)) {
-		*dir = '\0';
-		die("%s: %s", base, strerror(errno));
-	}
-	if (setenv("USHM_DIR", dir, 1) == -1)
-		die("setenv: %s", strerror(errno));
 }
 
 static void make_fixed(const struct api *a)
@@ -412,8 +321,8 @@ int main(int argc, char **argv)
 			divisor = 10;
 			break;
 		case 'r':
-			rounds = (unsigned)strtoul(optarg, NULL, 10);
-			if (rounds >= 1 && rounds < SERIES_MAX)
+			rounds = contest_rounds(optarg);
+			if (rounds)
 				break;
 			/* fall through */
 		default:
@@ -422,15 +331,11 @@ int main(int argc, char **argv)
 		}
 	}
 
-	owner = getpid();
 	own = leave_ipc_namespace();
 	stay_here();
-	make_dir();
-	atexit(clean_up);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	signal(SIGHUP, on_signal);
-	signal(SIGPIPE, on_signal);
+	stage_make(NULL, clean_up);
+	if (setenv("USHM_DIR", stage_dir, 1) == -1)
+		die("setenv: %s", strerror(errno));
 
 	id = kernel_get(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
 	if (id == -1) {
@@ -439,7 +344,7 @@ int main(int argc, char **argv)
 		       strerror(errno));
 	} else {
 		kernel_ctl(id, IPC_RMID, NULL);
-		with_kernel = true;
+		first = KERNEL;
 		make_fixed(&apis[KERNEL]);
 		if (!own)
 			printf("The kernel's side runs in the system's IPC "
@@ -449,11 +354,12 @@ int main(int argc, char **argv)
 
 	printf("%u rounds, one after the other on one processor; medians.\n\n",
 	       rounds);
-	if (with_kernel)
-		print_head("nanoseconds [least-largest]", "   kernel",
-			   "     ushm", "ushm/kernel");
+	if (first == KERNEL)
+		contest_print_head("nanoseconds [least-largest]", "   kernel",
+				   "     ushm", "ushm/kernel");
 	else
-		print_head("nanoseconds [least-largest]", "     ushm", "", "");
+		contest_print_head("nanoseconds [least-largest]", "     ushm",
+				   "", "");
 	for (size_t c = 0; c < sizeof(cases) / sizeof(*cases); c++)
 		run_case(c);
 	run_starts();

@@ -16,13 +16,11 @@
  * alternates. What counts is the median of the rounds' ratios; brackets hold
  * the least and the largest.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +29,7 @@
 #include <unistd.h>
 
 #include "series.h"
+#include "stage.h"
 #include "ushm.h"
 
 #define PAGE  4096
@@ -42,29 +41,13 @@ enum { KERNEL, PLAIN, ATOMIC, SEGMENT, SIDES };
 
 static const char *const names[SIDES] = { "kernel", "sync", "atomic sync",
 					  "segment sync" };
-static char dir[PATH_MAX - 100], space_dir[PATH_MAX], work_dir[PATH_MAX];
+static char space_dir[PATH_MAX], work_dir[PATH_MAX];
 static int file[SEGMENT] = { -1, -1, -1 }, segment = -1;
 static void *memory[SIDES];
 static ushm_space *space;
 static unsigned rounds = 15;
 
 /* -------------------------------------------------------------- clean-up */
-
-static pid_t owner;
-
-static void remove_dir(const char *name)
-{
-	DIR *d = *name ? opendir(name) : NULL;
-	struct dirent *e;
-
-	if (!d)
-		return;
-	while ((e = readdir(d)))
-		if (*e->d_name != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
-	rmdir(name);
-}
 
 /* What is unmapped last takes its object along. */
 static void unmap(int side)
@@ -78,32 +61,14 @@ static void unmap(int side)
 
 static void clean_up(void)
 {
-	if (getpid() != owner)
-		return;
 	if (segment != -1)
 		ushm_remove(space, segment);
 	for (int side = KERNEL; side < SIDES; side++)
 		unmap(side);
 	if (space)
 		ushm_close(space);
-	remove_dir(work_dir);
-	remove_dir(space_dir);
-	remove_dir(dir);
-}
-
-static void on_signal(int sig)
-{
-	clean_up(); /* most likely in order, and the alternative is none */
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void die(const char *what, int error) __attribute__((noreturn));
-
-static void die(const char *what, int error)
-{
-	fprintf(stderr, "ushm-bench-mapping: %s: %s\n", what, strerror(error));
-	exit(1);
+	stage_remove(work_dir);
+	stage_remove(space_dir);
 }
 
 /* -------------------------------------------------------------- the sides */
@@ -117,14 +82,14 @@ static void map(int side)
 	if (side == KERNEL) {
 		p = mmap(NULL, SIZE, prot, MAP_SHARED, file[side], 0);
 		if (p == MAP_FAILED)
-			die("mmap", errno);
+			die("mmap: %s", strerror(errno));
 		memory[side] = p;
 		return;
 	}
 	r = ushm_map(NULL, SIZE, prot, MAP_SHARED, file[side], 0, options[side],
 		     &memory[side]);
 	if (r < 0)
-		die("ushm_map", -r);
+		die("ushm_map: %s", strerror(-r));
 }
 
 static void sync_side(int side)
@@ -143,7 +108,7 @@ static void sync_side(int side)
 			      MS_SYNC | (side == ATOMIC ? USHM_ATOMIC : 0));
 	}
 	if (r < 0)
-		die(names[side], -r);
+		die("%s: %s", names[side], strerror(-r));
 }
 
 /* Page 'i' of 'n' that change: anywhere in its share of the file. */
@@ -154,8 +119,9 @@ static size_t changed(unsigned i, unsigned n, unsigned round)
 	return (size_t)i * share + (round * 7 + i) % share;
 }
 
-static double time_sync(int side, unsigned n, unsigned round)
+static double time_sync(const void *arg, int side, unsigned round)
 {
+	unsigned n = *(const unsigned *)arg;
 	unsigned char *p = memory[side];
 	double begin = now_us();
 
@@ -166,11 +132,13 @@ static double time_sync(int side, unsigned n, unsigned round)
 }
 
 /* All of the file is in memory already: in the kernel's, or in the object. */
-static double time_touch(int side)
+static double time_touch(const void *arg, int side, unsigned round)
 {
 	const volatile unsigned char *p;
 	double begin = now_us(), us;
 
+	(void)arg;
+	(void)round;
 	map(side);
 	p = memory[side];
 	for (unsigned i = 0; i < PAGES; i++)
@@ -190,15 +158,15 @@ static pid_t start_mapper(int *ret_fd)
 	pid_t pid;
 
 	if (pipe(ready) == -1 || pipe(end) == -1)
-		die("pipe", errno);
+		die("pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid == -1)
-		die("fork", errno);
+		die("fork: %s", strerror(errno));
 	if (pid != 0) {
 		close(ready[1]);
 		close(end[0]);
 		if (read(ready[0], &byte, 1) != 1)
-			die("the other process", ECHILD);
+			die("the other process: %s", strerror(ECHILD));
 		close(ready[0]);
 		*ret_fd = end[1];
 		return pid;
@@ -224,53 +192,17 @@ static void end_mapper(pid_t pid, int fd)
 	close(fd);
 	while (waitpid(pid, NULL, 0) == -1)
 		if (errno != EINTR)
-			die("waitpid", errno);
+			die("waitpid: %s", strerror(errno));
 }
 
 /* ------------------------------------------------------------------ cases */
 
-static struct series times[SIDES], ratio[SIDES];
-
-static void begin_case(void)
-{
-	for (int side = 0; side < SIDES; side++)
-		times[side].n = ratio[side].n = 0;
-}
-
-static void add_round(const double *us, int sides)
-{
-	for (int side = 0; side < sides; side++) {
-		series_add(&times[side], us[side]);
-		series_add(&ratio[side], us[side] / us[KERNEL]);
-	}
-}
-
-static void print_row(const char *name, int side)
-{
-	/* The kernel's are sorted for the second time, which does no harm. */
-	printf("%-38s", name);
-	series_print(&times[KERNEL], 8, 0);
-	series_print(&times[side], 8, 0);
-	series_print(&ratio[side], 5, 2);
-	putchar('\n');
-	fflush(stdout);
-}
+static struct contest contest;
 
 static void run_touch(const char *name)
 {
-	begin_case();
-	for (unsigned round = 0; round < rounds + 1; round++) {
-		double us[2];
-
-		for (unsigned turn = 0; turn < 2; turn++) {
-			int side = (int)((turn + round) % 2);
-
-			us[side] = time_touch(side);
-		}
-		if (round > 0)
-			add_round(us, 2);
-	}
-	print_row(name, PLAIN);
+	contest_run(&contest, 2, rounds, time_touch, NULL);
+	contest_print(&contest, name, PLAIN);
 }
 
 static void run_touches(void)
@@ -288,22 +220,12 @@ static void run_sync(unsigned n)
 {
 	char name[40];
 
-	begin_case();
-	for (unsigned round = 0; round < rounds + 1; round++) {
-		double us[SIDES];
-
-		for (unsigned turn = 0; turn < SIDES; turn++) {
-			int side = (int)((turn + round) % SIDES);
-
-			us[side] = time_sync(side, n, round);
-		}
-		if (round > 0) /* in the first the journals grow */
-			add_round(us, SIDES);
-	}
+	/* The journals grow in the round that does not count. */
+	contest_run(&contest, SIDES, rounds, time_sync, &n);
 	for (int side = PLAIN; side < SIDES; side++) {
 		snprintf(name, sizeof(name), "%s, %u pages changed",
 			 names[side], n);
-		print_row(name, side);
+		contest_print(&contest, name, side);
 	}
 }
 
@@ -313,16 +235,16 @@ static void make_file(int side, const char *chunk, size_t length)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/%d", dir, side);
+	snprintf(path, sizeof(path), "%s/%d", stage_dir, side);
 	file[side] = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (file[side] == -1)
-		die(path, errno);
+		die("%s: %s", path, strerror(errno));
 	for (size_t at = 0; at < SIZE; at += length)
 		if (pwrite(file[side], chunk, length, (off_t)at) !=
 		    (ssize_t)length)
-			die(path, errno);
+			die("%s: %s", path, strerror(errno));
 	if (fsync(file[side]) == -1)
-		die(path, errno);
+		die("%s: %s", path, strerror(errno));
 }
 
 static void make_segment(void)
@@ -330,31 +252,26 @@ static void make_segment(void)
 	struct ushm_problem problem;
 	int r;
 
-	snprintf(space_dir, sizeof(space_dir), "%s/segments", dir);
+	snprintf(space_dir, sizeof(space_dir), "%s/segments", stage_dir);
 	r = ushm_open(space_dir, USHM_CREATE | USHM_DURABLE, NULL, &space,
 		      &problem);
 	if (r < 0)
-		die(problem.text, -r);
+		die("%s: %s", problem.text, strerror(-r));
 	snprintf(work_dir, sizeof(work_dir), "%s", ushm_work_dir(space));
 	r = ushm_get(space, IPC_PRIVATE, SIZE, IPC_CREAT | 0600, &segment);
 	if (r < 0)
-		die("ushm_get", -r);
+		die("ushm_get: %s", strerror(-r));
 	r = ushm_attach(space, segment, NULL, 0, &memory[SEGMENT]);
 	if (r < 0)
-		die("ushm_attach", -r);
+		die("ushm_attach: %s", strerror(-r));
 	memset(memory[SEGMENT], 'a', SIZE);
 	sync_side(SEGMENT);
 }
 
-static void make_files(const char *base)
+static void make_files(void)
 {
 	static char chunk[1 << 20];
 
-	snprintf(dir, sizeof(dir), "%s/ushm-bench.XXXXXX", base);
-	if (!mkdtemp(dir)) {
-		*dir = '\0';
-		die(base, errno);
-	}
 	memset(chunk, 'a', sizeof(chunk));
 	for (int side = KERNEL; side < SEGMENT; side++)
 		make_file(side, chunk, sizeof(chunk));
@@ -378,8 +295,8 @@ int main(int argc, char **argv)
 			usage(stdout);
 			return 0;
 		case 'r':
-			rounds = (unsigned)strtoul(optarg, NULL, 10);
-			if (rounds >= 1 && rounds < SERIES_MAX)
+			rounds = contest_rounds(optarg);
+			if (rounds)
 				break;
 			/* fall through */
 		default:
@@ -388,17 +305,13 @@ int main(int argc, char **argv)
 		}
 	}
 
-	owner = getpid();
-	atexit(clean_up);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	signal(SIGHUP, on_signal);
-	signal(SIGPIPE, on_signal);
-	make_files(argv[optind] ? argv[optind] : "/var/tmp");
+	stage_make(argv[optind] ? argv[optind] : "/var/tmp", clean_up);
+	make_files();
 
-	printf("%u rounds with 64 MiB each in %s; medians.\n\n", rounds, dir);
-	printf("%-38s %-24s %-24s %s\n", "microseconds [least-largest]",
-	       "   kernel", "     ushm", "ushm/kernel");
+	printf("%u rounds with 64 MiB each in %s; medians.\n\n", rounds,
+	       stage_dir);
+	contest_print_head("microseconds [least-largest]", "   kernel",
+			   "     ushm", "ushm/kernel");
 	run_touches();
 
 	make_segment();

@@ -9,12 +9,10 @@
  * answers. Every answer is checked: a wrong count ends the run. Each row is a
  * distribution over its rounds, with the figure that the project promises.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,13 +27,13 @@
 #include "store/rebuild.h"
 #include "store/verify.h"
 #include "series.h"
+#include "stage.h"
 #include "ushm.h"
 
 #define KEY	 0x64656164
 #define MANY	 1000  /* processes that die together */
 #define SEGMENTS 32768 /* as many as a namespace has by default */
 
-static char dir[PATH_MAX];
 static ushm_space *space;
 static unsigned divisor = 1;
 
@@ -44,42 +42,6 @@ static struct {
 	uint32_t ready, go;
 	double killed, taken; /* ns */
 } * shared;
-
-/* ------------------------------------------------------------- clean-up */
-
-static pid_t owner;
-
-static void clean_up(void)
-{
-	struct dirent *e;
-	DIR *d;
-
-	if (getpid() != owner)
-		return;
-	d = *dir ? opendir(dir) : NULL;
-	if (!d)
-		return;
-	while ((e = readdir(d)))
-		if (*e->d_name != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
-	closedir(d);
-	rmdir(dir);
-}
-
-static void die(const char *fmt, ...)
-	__attribute__((noreturn, format(printf, 1, 2)));
-
-static void die(const char *fmt, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "ushm-bench-recovery: ");
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
 
 /* ------------------------------------------------------------ statistics */
 
@@ -105,7 +67,7 @@ static ushm_space *open_space(void)
 	struct ushm_problem problem;
 	ushm_space *sp;
 
-	if (ushm_open(dir, USHM_CREATE, NULL, &sp, &problem) < 0)
+	if (ushm_open(stage_dir, USHM_CREATE, NULL, &sp, &problem) < 0)
 		die("%s", problem.text);
 	return sp;
 }
@@ -354,7 +316,7 @@ static void rebuild(unsigned rounds, double promise)
 		space_lock(inside);
 		damage(&inside->reg);
 		begin = now_us();
-		if (registry_copy(&inside->reg, dir, &copy) < 0)
+		if (registry_copy(&inside->reg, stage_dir, &copy) < 0)
 			die("no copy");
 		rebuild_registry(&copy, space_slot(inside), &loss);
 		publish_registry(&inside->reg, &copy);
@@ -384,7 +346,7 @@ static void fsck(unsigned rounds)
 
 		damage(&((struct space *)space)->reg);
 		begin = now_us();
-		if (ushm_check(dir, USHM_REPAIR, ignore, NULL, NULL) !=
+		if (ushm_check(stage_dir, USHM_REPAIR, ignore, NULL, NULL) !=
 		    USHM_CHECK_CORRECTED)
 			die("fsck");
 		us[i] = now_us() - begin;
@@ -393,17 +355,6 @@ static void fsck(unsigned rounds)
 }
 
 /* ------------------------------------------------------------------ main */
-
-static void make_dir(void)
-{
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(dir, sizeof(dir), "%s/ushm-recovery.XXXXXX", base);
-	if (!mkdtemp(dir)) {
-		*dir = '\0';
-		die("%s: %s", base, strerror(errno));
-	}
-}
 
 /* What may be filled without making the machine swap. */
 static size_t gib_to_fill(size_t gib)
@@ -439,13 +390,11 @@ int main(int argc, char **argv)
 		}
 	}
 
-	owner = getpid();
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		die("mmap: %s", strerror(errno));
-	make_dir();
-	atexit(clean_up);
+	stage_make(NULL, NULL);
 	space = open_space();
 
 	printf("%-52s %6s %10s %10s %10s %10s\n", "microseconds", "rounds",

@@ -41,3 +41,49 @@ void series_print(struct series *s, int width, int digits)
 	       (s->v[s->n / 2] + s->v[(s->n - 1) / 2]) / 2, width * 2 + 1,
 	       range);
 }
+
+void contest_run(struct contest *c, int sides, unsigned rounds,
+		 double (*time)(const void *arg, int side, unsigned round),
+		 const void *arg)
+{
+	for (int side = 0; side < sides; side++)
+		c->time[side].n = c->ratio[side].n = 0;
+	for (unsigned round = 0; round < rounds + 1; round++) {
+		double took[CONTEST_SIDES];
+
+		for (int turn = 0; turn < sides; turn++) {
+			int side = (turn + (int)round) % sides;
+
+			took[side] = time(arg, side, round);
+		}
+		for (int side = 0; round > 0 && side < sides; side++) {
+			series_add(&c->time[side], took[side]);
+			series_add(&c->ratio[side], took[side] / took[0]);
+		}
+	}
+}
+
+void contest_print(struct contest *c, const char *name, int side)
+{
+	printf("%-38s", name);
+	series_print(&c->time[0], 8, 0);
+	if (side > 0) {
+		series_print(&c->time[side], 8, 0);
+		series_print(&c->ratio[side], 5, 2);
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+void contest_print_head(const char *what, const char *first, const char *second,
+			const char *ratio)
+{
+	printf("%-38s %-24s %-24s %s\n", what, first, second, ratio);
+}
+
+unsigned contest_rounds(const char *text)
+{
+	unsigned long n = strtoul(text, NULL, 10);
+
+	return n < SERIES_MAX ? (unsigned)n : 0;
+}
