@@ -4,7 +4,6 @@
  * to. The exit status is that of e2fsck(8).
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "tool/command.h"
 #include "tool/message.h"
+#include "tool/options.h"
 #include "tool/table.h"
 
 enum { FATE, CODE, TEXT, REMEDY, NCOLUMNS };
@@ -132,49 +132,20 @@ static int check(struct fsck *fsck)
 
 int cmd_fsck(int argc, char **argv)
 {
-	enum { START_OVER = 256 };
-	static const struct option options[] = {
-		{ "repair", no_argument, NULL, 'r' },
-		{ "start-over", no_argument, NULL, START_OVER },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "json", no_argument, NULL, 'J' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct fsck fsck = { 0 };
-	int c;
+	const struct tool_option options[] = {
+		{ 'r', "repair", .bits = &fsck.flags, .bit = USHM_REPAIR },
+		{ 0, "start-over", .bits = &fsck.flags,
+		  .bit = USHM_START_OVER },
+		{ 'q', "quiet", .flag = &fsck.quiet },
+		{ 'd', "dir", .text = &fsck.dir },
+		{ 'J', "json", .flag = &fsck.style.json },
+		{ 0 },
+	};
+	int r = options_parse(options, help, OPTIONS_ALONE, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":rqd:Jh", options, NULL)) != -1)
-		switch (c) {
-		case 'r':
-			fsck.flags |= USHM_REPAIR;
-			break;
-		case START_OVER:
-			fsck.flags |= USHM_START_OVER;
-			break;
-		case 'q':
-			fsck.quiet = true;
-			break;
-		case 'd':
-			fsck.dir = optarg;
-			break;
-		case 'J':
-			fsck.style.json = true;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return FSCK_USAGE;
-		}
-
-	if (optind < argc) {
-		message_error("'%s' is one argument too many", argv[optind]);
-		message_try_help();
-		return FSCK_USAGE;
-	}
+	if (r != OPTIONS_GO_ON)
+		return r == EXIT_USAGE ? FSCK_USAGE : r;
 	if (fsck.flags == USHM_START_OVER) {
 		message_error("--start-over goes with --repair only");
 		return FSCK_USAGE;

@@ -4,7 +4,6 @@
  * `ushm run --private`. What somebody may still want, `ushm rm` removes.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -12,6 +11,7 @@
 
 #include "tool/command.h"
 #include "tool/message.h"
+#include "tool/options.h"
 #include "tool/private.h"
 #include "tool/size.h"
 
@@ -108,43 +108,15 @@ static int collect(struct gc *gc)
 
 int cmd_gc(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dry-run", no_argument, NULL, 'N' },
-		{ "forget", no_argument, NULL, 'F' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct gc gc = { 0 };
-	int c;
+	const struct tool_option options[] = {
+		{ 'N', "dry-run", .flag = &gc.dry_run },
+		{ 0, "forget", .bits = &gc.flags, .bit = USHM_FORGET },
+		{ 'q', "quiet", .flag = &gc.quiet },
+		{ 'd', "dir", .text = &gc.dir },
+		{ 0 },
+	};
+	int r = options_parse(options, help, OPTIONS_ALONE, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":Nqd:h", options, NULL)) != -1)
-		switch (c) {
-		case 'N':
-			gc.dry_run = true;
-			break;
-		case 'F':
-			gc.flags |= USHM_FORGET;
-			break;
-		case 'q':
-			gc.quiet = true;
-			break;
-		case 'd':
-			gc.dir = optarg;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
-	if (optind < argc) {
-		message_error("'%s' is one argument too many", argv[optind]);
-		message_try_help();
-		return EXIT_USAGE;
-	}
-	return collect(&gc);
+	return r == OPTIONS_GO_ON ? collect(&gc) : r;
 }

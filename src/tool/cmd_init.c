@@ -7,7 +7,6 @@
  * default size; both are fixed from then on, hence this command.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/size.h"
 
 #define MAX_CAPACITY 16777216 /* of ushm_options */
@@ -107,71 +107,46 @@ static int make(const char *dir, unsigned flags,
 	return EXIT_DONE;
 }
 
+static int take_capacity(void *to, const char *text)
+{
+	uint32_t *capacity = to;
+	uint64_t number;
+
+	if (number_parse(text, MAX_CAPACITY, &number) < 0 || number == 0) {
+		message_error("'%s' is not a number from 1 to %d", text,
+			      MAX_CAPACITY);
+		return -EINVAL;
+	}
+	*capacity = (uint32_t)number;
+	return 0;
+}
+
 int cmd_init(int argc, char **argv)
 {
-	enum { DURABLE = 256, FORCE };
-	static const struct option long_options[] = {
-		{ "durable", no_argument, NULL, DURABLE },
-		{ "force", no_argument, NULL, FORCE },
-		{ "max-segments", required_argument, NULL, 's' },
-		{ "max-processes", required_argument, NULL, 'P' },
-		{ "max-attachments", required_argument, NULL, 'A' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct ushm_options options = { 0 };
+	struct ushm_options capacity = { 0 };
 	const char *dir = NULL;
 	bool force = false;
 	unsigned flags = 0;
-	uint64_t number;
-	uint32_t *to;
-	int c;
+	const struct tool_option options[] = {
+		{ 0, "durable", .bits = &flags, .bit = USHM_DURABLE },
+		{ 0, "force", .flag = &force },
+		{ 0, "max-segments", .take = take_capacity,
+		  .to = &capacity.max_segments },
+		{ 0, "max-processes", .take = take_capacity,
+		  .to = &capacity.max_processes },
+		{ 0, "max-attachments", .take = take_capacity,
+		  .to = &capacity.max_attachments },
+		{ 'd', "dir", .text = &dir },
+		{ 0 },
+	};
+	int r = options_parse(options, help, OPTIONS_ALONE, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":d:h", long_options, NULL)) != -1)
-		switch (c) {
-		case 's':
-		case 'P':
-		case 'A':
-			to = c == 's'	? &options.max_segments
-			     : c == 'P' ? &options.max_processes
-					: &options.max_attachments;
-			if (number_parse(optarg, MAX_CAPACITY, &number) < 0 ||
-			    number == 0) {
-				message_error("'%s' is not a number from 1 to "
-					      "%d",
-					      optarg, MAX_CAPACITY);
-				return EXIT_USAGE;
-			}
-			*to = (uint32_t)number;
-			break;
-		case DURABLE:
-			flags = USHM_DURABLE;
-			break;
-		case FORCE:
-			force = true;
-			break;
-		case 'd':
-			dir = optarg;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
-	if (optind < argc) {
-		message_error("'%s' is one argument too many", argv[optind]);
-		message_try_help();
-		return EXIT_USAGE;
-	}
-
+	if (r != OPTIONS_GO_ON)
+		return r;
 	if (flags) {
-		c = check_durable(dir, force);
-		if (c != EXIT_DONE)
-			return c;
+		r = check_durable(dir, force);
+		if (r != EXIT_DONE)
+			return r;
 	}
-	return make(dir, flags, &options);
+	return make(dir, flags, &capacity);
 }

@@ -4,7 +4,6 @@
  * under the names that Linux gives them in /proc/sys/kernel.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/size.h"
 #include "tool/table.h"
 
@@ -130,39 +130,24 @@ static int show(ushm_space *space, const struct table_style *style)
 
 int cmd_limits(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "json", no_argument, NULL, 'J' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct table_style style = { 0 };
 	const char *dir = NULL;
+	const struct tool_option options[] = {
+		{ 'd', "dir", .text = &dir },
+		{ 'J', "json", .flag = &style.json },
+		{ 0 },
+	};
 	ushm_space *space;
-	int c, status;
+	int r = options_parse(options, help, OPTIONS_WORDS, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":d:Jh", options, NULL)) != -1)
-		switch (c) {
-		case 'd':
-			dir = optarg;
-			break;
-		case 'J':
-			style.json = true;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
-	c = optind < argc ? namespace_open(dir, USHM_CREATE, NULL, &space)
+	if (r != OPTIONS_GO_ON)
+		return r;
+	r = optind < argc ? namespace_open(dir, USHM_CREATE, NULL, &space)
 			  : namespace_open_existing(dir, &space);
-	if (c < 0)
+	if (r < 0)
 		return EXIT_FAILED;
-	status = optind < argc ? change(space, argv + optind, argc - optind)
-			       : show(space, &style);
+	r = optind < argc ? change(space, argv + optind, argc - optind)
+			  : show(space, &style);
 	ushm_close(space);
-	return status;
+	return r;
 }

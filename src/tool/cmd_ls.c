@@ -4,12 +4,12 @@
  * its POSIX shared memory objects.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/posix.h"
 #include "tool/segment.h"
 
@@ -106,103 +106,52 @@ static void select_standard(struct listing *ls, bool times)
 				     "CTIME,CPID,LPID,COMMAND");
 }
 
-/*
- * Go through the options: once to know what is listed, then, with columns to
- * choose from, again. 0, 'h' or '?'.
- */
-static int each_option(struct listing *ls, int argc, char **argv)
+static int take_times(void *to, const char *none)
 {
-	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "posix", no_argument, NULL, 'P' },
-		{ "output", required_argument, NULL, 'o' },
-		{ "time", no_argument, NULL, 't' },
-		{ "time-format", required_argument, NULL, 'F' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "noheadings", no_argument, NULL, 'n' },
-		{ "notruncate", no_argument, NULL, 'T' },
-		{ "raw", no_argument, NULL, 'r' },
-		{ "export", no_argument, NULL, 'e' },
-		{ "json", no_argument, NULL, 'J' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool choose = ls->sel.columns != NULL;
-	int c;
+	struct listing *ls = to;
 
-	optind = 0;
-	while ((c = getopt_long(argc, argv, ":d:o:tbnreJh", options, NULL)) !=
-	       -1)
-		switch (c) {
-		case 'd':
-			ls->dir = optarg;
-			break;
-		case 'P':
-			ls->posix = true;
-			break;
-		case 'o':
-			if (choose && table_select(&ls->sel, optarg) < 0)
-				return '?';
-			break;
-		case 't':
-			if (choose)
-				select_standard(ls, true);
-			break;
-		case 'F':
-			if (table_parse_time(optarg, &ls->style.time) < 0)
-				return '?';
-			break;
-		case 'b':
-			ls->style.bytes = true;
-			break;
-		case 'n':
-			ls->style.noheadings = true;
-			break;
-		case 'T':
-			ls->style.notruncate = true;
-			break;
-		case 'r':
-			ls->style.raw = true;
-			break;
-		case 'e':
-			ls->style.export = true;
-			break;
-		case 'J':
-			ls->style.json = true;
-			break;
-		case 'h':
-			return 'h';
-		default:
-			message_bad_option(c, argv);
-			return '?';
-		}
+	(void)none;
+	if (ls->sel.columns)
+		select_standard(ls, true);
 	return 0;
+}
+
+static int take_columns(void *to, const char *list)
+{
+	struct listing *ls = to;
+
+	return ls->sel.columns ? table_select(&ls->sel, list) : 0;
 }
 
 int cmd_ls(int argc, char **argv)
 {
 	struct listing ls = { 0 };
+	const struct tool_option options[] = {
+		{ 'd', "dir", .text = &ls.dir },
+		{ 0, "posix", .flag = &ls.posix },
+		{ 'o', "output", .take = take_columns, .to = &ls },
+		{ 't', "time", .take = take_times, .to = &ls, .bare = true },
+		{ 0, "time-format", .take = table_take_time, .to = &ls.style },
+		{ 'b', "bytes", .flag = &ls.style.bytes },
+		{ 'n', "noheadings", .flag = &ls.style.noheadings },
+		{ 0, "notruncate", .flag = &ls.style.notruncate },
+		{ 'r', "raw", .flag = &ls.style.raw },
+		{ 'e', "export", .flag = &ls.style.export },
+		{ 'J', "json", .flag = &ls.style.json },
+		{ 0 },
+	};
 	int r;
 
-	r = each_option(&ls, argc, argv);
-	if (r == 0) {
+	/* Once to know what is listed, then, with columns to choose from. */
+	r = options_parse(options, help, OPTIONS_WORDS, argc, argv);
+	if (r == OPTIONS_GO_ON) {
 		ls.sel.columns = ls.posix ? posix_columns : segment_columns;
 		ls.sel.ncolumns = ls.posix ? POSIX_NCOLUMNS : SEGMENT_NCOLUMNS;
 		select_standard(&ls, false);
-		r = each_option(&ls, argc, argv);
+		r = options_parse(options, help, OPTIONS_ALONE, argc, argv);
 	}
-	if (r == 'h') {
-		help();
-		return EXIT_DONE;
-	}
-	if (r)
-		return EXIT_USAGE;
-
-	if (optind < argc) {
-		message_error("'%s' is one argument too many", argv[optind]);
-		message_try_help();
-		return EXIT_USAGE;
-	}
+	if (r != OPTIONS_GO_ON)
+		return r;
 	if (ls.style.json + ls.style.raw + ls.style.export > 1) {
 		message_error("--json, --raw and --export exclude each other");
 		return EXIT_USAGE;

@@ -3,7 +3,6 @@
  * `ushm mk`: makes a segment, as ipcmk -M does in the kernel.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +11,18 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/size.h"
 
 #define TRIES 16 /* random keys that are taken already */
+
+/* What is to be made. */
+struct request {
+	uint64_t size;
+	bool have_size, have_key;
+	int mode;
+	int32_t key;
+};
 
 static void help(void)
 {
@@ -43,17 +51,16 @@ static int random_key(int32_t *ret_key)
 	return 0;
 }
 
-static void complain(ushm_space *space, uint64_t size, const int32_t *key,
-		     int r)
+static void complain(ushm_space *space, const struct request *q, int r)
 {
 	struct ushm_info info;
 	char human[32];
 
-	size_human(size, human, sizeof(human));
-	if (r == -EEXIST && key) {
+	size_human(q->size, human, sizeof(human));
+	if (r == -EEXIST && q->have_key) {
 		message_error("key 0x%08x in %s: there is a segment with this "
 			      "key",
-			      (uint32_t)*key, ushm_dir(space));
+			      (uint32_t)q->key, ushm_dir(space));
 		return;
 	}
 
@@ -61,7 +68,7 @@ static void complain(ushm_space *space, uint64_t size, const int32_t *key,
 		      ushm_dir(space), message_errno(r));
 	if (ushm_info(space, &info) < 0)
 		return;
-	if (r == -EINVAL && (size == 0 || size > info.shmmax))
+	if (r == -EINVAL && (q->size == 0 || q->size > info.shmmax))
 		message_hint("sizes go from 1 byte to %s",
 			     size_human(info.shmmax, human, sizeof(human)));
 	else if (r == -ENOSPC && info.used_ids >= info.shmmni)
@@ -75,100 +82,91 @@ static void complain(ushm_space *space, uint64_t size, const int32_t *key,
 			"name another with --dir or USHM_DIR");
 }
 
-static int make(ushm_space *space, uint64_t size, int mode, const int32_t *key,
-		int *ret_id)
+static int make(ushm_space *space, const struct request *q, int *ret_id)
 {
+	int flags = IPC_CREAT | IPC_EXCL | q->mode;
 	int32_t random = 0;
 	int r = -EEXIST;
 
-	if (key)
-		return ushm_get(space, *key, (size_t)size,
-				IPC_CREAT | IPC_EXCL | mode, ret_id);
+	if (q->have_key)
+		return ushm_get(space, q->key, (size_t)q->size, flags, ret_id);
 
 	for (int i = 0; i < TRIES && r == -EEXIST; i++) {
 		r = random_key(&random);
 		if (r == 0)
-			r = ushm_get(space, random, (size_t)size,
-				     IPC_CREAT | IPC_EXCL | mode, ret_id);
+			r = ushm_get(space, random, (size_t)q->size, flags,
+				     ret_id);
 	}
 
 	return r;
 }
 
+static int take_size(void *to, const char *text)
+{
+	struct request *q = to;
+	int r = size_parse(text, &q->size);
+
+	if (r == 0 && q->size > SIZE_MAX)
+		r = -ERANGE;
+	if (r < 0)
+		message_error("'%s' is not a size: %s", text, message_errno(r));
+	q->have_size = true;
+	return r;
+}
+
+static int take_mode(void *to, const char *text)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > 0777) {
+		message_error("'%s' is not an octal mode from 0 to 0777", text);
+		return -EINVAL;
+	}
+	((struct request *)to)->mode = (int)mode;
+	return 0;
+}
+
+static int take_key(void *to, const char *text)
+{
+	struct request *q = to;
+
+	if (key_parse(text, &q->key) < 0) {
+		message_error("'%s' is not a key", text);
+		return -EINVAL;
+	}
+	q->have_key = true;
+	return 0;
+}
+
 int cmd_mk(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "shmem", required_argument, NULL, 'M' },
-		{ "mode", required_argument, NULL, 'p' },
-		{ "key", required_argument, NULL, 'k' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	bool have_size = false, have_key = false;
+	struct request q = { .mode = 0644 };
 	const char *dir = NULL;
+	const struct tool_option options[] = {
+		{ 'M', "shmem", .take = take_size, .to = &q },
+		{ 'p', "mode", .take = take_mode, .to = &q },
+		{ 'k', "key", .take = take_key, .to = &q },
+		{ 'd', "dir", .text = &dir },
+		{ 0 },
+	};
 	ushm_space *space;
-	unsigned long mode = 0644;
-	uint64_t size = 0;
-	int32_t key = 0;
-	int c, id = -1, r;
-	char *end;
+	int id = -1, r;
 
-	while ((c = getopt_long(argc, argv, ":M:p:k:d:h", options, NULL)) != -1)
-		switch (c) {
-		case 'M':
-			r = size_parse(optarg, &size);
-			if (r == 0 && size > SIZE_MAX)
-				r = -ERANGE;
-			if (r < 0) {
-				message_error("'%s' is not a size: %s", optarg,
-					      message_errno(r));
-				return EXIT_USAGE;
-			}
-			have_size = true;
-			break;
-		case 'p':
-			mode = strtoul(optarg, &end, 8);
-			if (end == optarg || *end || mode > 0777) {
-				message_error("'%s' is not an octal mode from "
-					      "0 to 0777",
-					      optarg);
-				return EXIT_USAGE;
-			}
-			break;
-		case 'k':
-			if (key_parse(optarg, &key) < 0) {
-				message_error("'%s' is not a key", optarg);
-				return EXIT_USAGE;
-			}
-			have_key = true;
-			break;
-		case 'd':
-			dir = optarg;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
-	if (optind < argc || !have_size) {
-		if (optind < argc)
-			message_error("'%s' is one argument too many",
-				      argv[optind]);
-		else
-			message_error("give a size with -M");
+	r = options_parse(options, help, OPTIONS_ALONE, argc, argv);
+	if (r != OPTIONS_GO_ON)
+		return r;
+	if (!q.have_size) {
+		message_error("give a size with -M");
 		message_try_help();
 		return EXIT_USAGE;
 	}
 
 	if (namespace_open(dir, USHM_CREATE, NULL, &space) < 0)
 		return EXIT_FAILED;
-	r = make(space, size, (int)mode, have_key ? &key : NULL, &id);
+	r = make(space, &q, &id);
 	if (r < 0)
-		complain(space, size, have_key ? &key : NULL, r);
+		complain(space, &q, r);
 	else
 		printf("Shared memory id: %d\n", id);
 	ushm_close(space);

@@ -7,7 +7,6 @@
  * nothing was named, so what somebody is attached to stays unless --force.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/posix.h"
 #include "tool/size.h"
 
@@ -22,6 +22,8 @@ struct rm {
 	const char *dir;
 	bool all, force, verbose, dry_run;
 	bool failed;
+	unsigned named;
+	void (*remove)(struct rm *, const char *);
 	ushm_space *space;
 };
 
@@ -165,96 +167,74 @@ static void remove_all(struct rm *rm)
 }
 
 /*
- * Go through the arguments. A word without an option belongs to the -m, -M or
- * --posix before it. The first round checks the options and counts what is
- * named; the second one, with the namespace open, does it.
+ * What is named. A word without an option belongs to the -m, -M or --posix
+ * before it. In the first round through the arguments the namespace is not open
+ * yet, and what is named is counted.
  */
-static int each_argument(struct rm *rm, int argc, char **argv, bool act,
-			 unsigned *ret_named)
+static int take_word(void *to, const char *text)
 {
-	static const struct option options[] = {
-		{ "shmem-id", required_argument, NULL, 'm' },
-		{ "shmem-key", required_argument, NULL, 'M' },
-		{ "posix", required_argument, NULL, 'P' },
-		{ "all", no_argument, NULL, 'a' },
-		{ "force", no_argument, NULL, 'f' },
-		{ "dry-run", no_argument, NULL, 'N' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	void (*remove)(struct rm *, const char *) = remove_by_id;
-	unsigned named = 0;
-	int c;
+	struct rm *rm = to;
 
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "-:m:M:afNvd:h", options, NULL)) !=
-	       -1)
-		switch (c) {
-		case 'm':
-		case 'M':
-		case 'P':
-			remove = c == 'm'   ? remove_by_id
-				 : c == 'M' ? remove_by_key
-					    : remove_posix;
-			/* fall through */
-		case 1:
-			named++;
-			if (act)
-				remove(rm, optarg);
-			break;
-		case 'a':
-			rm->all = true;
-			break;
-		case 'f':
-			rm->force = true;
-			break;
-		case 'N':
-			rm->dry_run = true;
-			break;
-		case 'v':
-			rm->verbose = true;
-			break;
-		case 'd':
-			rm->dir = optarg;
-			break;
-		case 'h':
-			return 'h';
-		default:
-			message_bad_option(c, argv);
-			return '?';
-		}
-
-	for (int i = optind; i < argc; i++) { /* after -- */
-		named++;
-		if (act)
-			remove(rm, argv[i]);
-	}
-
-	*ret_named = named;
+	rm->named++;
+	if (rm->space)
+		rm->remove(rm, text);
 	return 0;
+}
+
+static int take_id(void *to, const char *text)
+{
+	((struct rm *)to)->remove = remove_by_id;
+	return take_word(to, text);
+}
+
+static int take_key(void *to, const char *text)
+{
+	((struct rm *)to)->remove = remove_by_key;
+	return take_word(to, text);
+}
+
+static int take_posix(void *to, const char *text)
+{
+	((struct rm *)to)->remove = remove_posix;
+	return take_word(to, text);
+}
+
+static int each_argument(struct rm *rm, int argc, char **argv)
+{
+	const struct tool_option options[] = {
+		{ OPTION_WORD, .take = take_word, .to = rm },
+		{ 'm', "shmem-id", .take = take_id, .to = rm },
+		{ 'M', "shmem-key", .take = take_key, .to = rm },
+		{ 0, "posix", .take = take_posix, .to = rm },
+		{ 'a', "all", .flag = &rm->all },
+		{ 'f', "force", .flag = &rm->force },
+		{ 'N', "dry-run", .flag = &rm->dry_run },
+		{ 'v', "verbose", .flag = &rm->verbose },
+		{ 'd', "dir", .text = &rm->dir },
+		{ 0 },
+	};
+	int r;
+
+	rm->remove = remove_by_id;
+	r = options_parse(options, help, OPTIONS_WORDS, argc, argv);
+	for (int i = optind; r == OPTIONS_GO_ON && i < argc; i++)
+		(void)take_word(rm, argv[i]); /* after -- */
+	return r;
 }
 
 int cmd_rm(int argc, char **argv)
 {
 	struct rm rm = { 0 };
-	unsigned named = 0;
 	int r;
 
-	r = each_argument(&rm, argc, argv, false, &named);
-	if (r == 'h') {
-		help();
-		return EXIT_DONE;
-	}
-	if (r)
-		return EXIT_USAGE;
-
-	if (!named == !rm.all) {
-		message_error(named ? "--all and what is named exclude each "
-				      "other"
-				    : "name segments with -m or -M, objects "
-				      "with --posix, or give --all");
+	r = each_argument(&rm, argc, argv);
+	if (r != OPTIONS_GO_ON)
+		return r;
+	if (!rm.named == !rm.all) {
+		message_error(rm.named ? "--all and what is named exclude each "
+					 "other"
+				       : "name segments with -m or -M, objects "
+					 "with --posix, or give --all");
 		message_try_help();
 		return EXIT_USAGE;
 	}
@@ -278,7 +258,7 @@ int cmd_rm(int argc, char **argv)
 	if (rm.all)
 		remove_all(&rm);
 	else
-		each_argument(&rm, argc, argv, true, &named);
+		each_argument(&rm, argc, argv);
 	ushm_close(rm.space);
 
 	return rm.failed ? EXIT_FAILED : EXIT_DONE;

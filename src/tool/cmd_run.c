@@ -7,7 +7,6 @@
  * program that was found but is not run, 127 for one that was not found.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "tool/library.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/private.h"
 #include "tool/size.h"
 #include "tool/target.h"
@@ -64,42 +64,18 @@ static void help(void)
 /* Returns -1 to go on, else the exit status. */
 static int parse(struct run *run, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "private", no_argument, NULL, 'p' },
-		{ "filemap", no_argument, NULL, 'F' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "allow-native", no_argument, NULL, 'N' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const struct tool_option options[] = {
+		{ 'd', "dir", .text = &run->dir },
+		{ 'p', "private", .flag = &run->private },
+		{ 0, "filemap", .flag = &run->filemap },
+		{ 'v', "verbose", .flag = &run->verbose },
+		{ 0, "allow-native", .flag = &run->allow_native },
+		{ 0 },
 	};
-	int c;
+	int r = options_parse(options, help, OPTIONS_FIRST, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "+:d:pvh", options, NULL)) != -1)
-		switch (c) {
-		case 'd':
-			run->dir = optarg;
-			break;
-		case 'p':
-			run->private = true;
-			break;
-		case 'F':
-			run->filemap = true;
-			break;
-		case 'v':
-			run->verbose = true;
-			break;
-		case 'N':
-			run->allow_native = true;
-			break;
-		case 'h':
-			help();
-			return 0;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_OWN_FAILURE;
-		}
-
+	if (r != OPTIONS_GO_ON)
+		return r == EXIT_USAGE ? EXIT_OWN_FAILURE : r;
 	if (run->dir && run->private) {
 		message_error("--dir and --private exclude each other");
 		return EXIT_OWN_FAILURE;

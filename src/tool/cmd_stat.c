@@ -3,7 +3,6 @@
  * `ushm stat`: everything that is known of one segment, and who is attached.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/process.h"
 #include "tool/segment.h"
 #include "tool/size.h"
@@ -260,47 +260,22 @@ out:
 
 int cmd_stat(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' },
-		{ "time-format", required_argument, NULL, 'F' },
-		{ "bytes", no_argument, NULL, 'b' },
-		{ "notruncate", no_argument, NULL, 'T' },
-		{ "json", no_argument, NULL, 'J' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct table_style style = { .time = TABLE_TIME_FULL };
 	const char *dir = NULL;
+	const struct tool_option options[] = {
+		{ 'd', "dir", .text = &dir },
+		{ 0, "time-format", .take = table_take_time, .to = &style },
+		{ 'b', "bytes", .flag = &style.bytes },
+		{ 0, "notruncate", .flag = &style.notruncate },
+		{ 'J', "json", .flag = &style.json },
+		{ 0 },
+	};
 	ushm_space *space;
 	uint64_t id;
-	int c, r;
+	int r = options_parse(options, help, OPTIONS_WORDS, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":d:bJh", options, NULL)) != -1)
-		switch (c) {
-		case 'd':
-			dir = optarg;
-			break;
-		case 'F':
-			if (table_parse_time(optarg, &style.time) < 0)
-				return EXIT_USAGE;
-			break;
-		case 'b':
-			style.bytes = true;
-			break;
-		case 'T':
-			style.notruncate = true;
-			break;
-		case 'J':
-			style.json = true;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
+	if (r != OPTIONS_GO_ON)
+		return r;
 	if (argc - optind != 1) {
 		message_error("give one segment id");
 		message_try_help();

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include "tool/command.h"
 #include "tool/message.h"
 #include "tool/namespace.h"
+#include "tool/options.h"
 #include "tool/size.h"
 
 struct sync {
@@ -121,35 +121,17 @@ static void sync_named(struct sync *s, const char *name)
 
 int cmd_sync(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "dir", required_argument, NULL, 'd' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
 	struct sync s = { 0 };
-	int c;
+	const struct tool_option options[] = {
+		{ 'a', "all", .flag = &s.all },
+		{ 'v', "verbose", .flag = &s.verbose },
+		{ 'd', "dir", .text = &s.dir },
+		{ 0 },
+	};
+	int r = options_parse(options, help, OPTIONS_WORDS, argc, argv);
 
-	while ((c = getopt_long(argc, argv, ":avd:h", options, NULL)) != -1)
-		switch (c) {
-		case 'a':
-			s.all = true;
-			break;
-		case 'v':
-			s.verbose = true;
-			break;
-		case 'd':
-			s.dir = optarg;
-			break;
-		case 'h':
-			help();
-			return EXIT_DONE;
-		default:
-			message_bad_option(c, argv);
-			return EXIT_USAGE;
-		}
-
+	if (r != OPTIONS_GO_ON)
+		return r;
 	if (s.all != (optind == argc)) {
 		message_error(s.all ? "--all excludes names"
 				    : "name segments by their ids, or files; "

@@ -70,7 +70,7 @@ void table_help(const char *title, const struct table_column *columns,
 		printf("  %8s  %s\n", columns[i].name, columns[i].help);
 }
 
-int table_parse_time(const char *name, enum table_time *ret)
+int table_take_time(void *style, const char *name)
 {
 	static const char *const names[] = {
 		[TABLE_TIME_SHORT] = "short",
@@ -80,7 +80,8 @@ int table_parse_time(const char *name, enum table_time *ret)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0) {
-			*ret = (enum table_time)i;
+			((struct table_style *)style)->time =
+				(enum table_time)i;
 			return 0;
 		}
 

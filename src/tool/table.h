@@ -50,8 +50,9 @@ int table_select(struct table_selection *sel, const char *list);
 void table_help(const char *title, const struct table_column *columns,
 		size_t ncolumns);
 
-/* "short", "full", "iso"; returns 0, or -EINVAL after a message. */
-int table_parse_time(const char *name, enum table_time *ret);
+/* An option's: "short", "full" or "iso" for a style. -EINVAL after a message.
+ */
+int table_take_time(void *style, const char *name);
 
 /* The locale is set for people or for programs, as 'style' says. */
 struct libscols_table *table_new(const char *name,
