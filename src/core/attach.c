@@ -17,8 +17,8 @@
 
 #include "base/procfs.h"
 #include "base/step.h"
-#include "core/limits.h"
 #include "core/pieces.h"
+#include "core/sweep.h"
 #include "store/perm.h"
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -310,7 +310,7 @@ int attach_segment(struct space *sp, int id, uintptr_t addr, int flags,
 	r = attach_entered(sp, registry_index(&sp->reg, id), &s, addr, fixed,
 			   flags, ret_addr);
 	if (r < 0)
-		limits_attach_failed(sp, registry_index(&sp->reg, id), s.seq);
+		sweep_unattachable(sp, registry_index(&sp->reg, id), s.seq);
 	space_leave(sp, &e);
 	return r;
 }

@@ -14,7 +14,6 @@
 
 #include "core/durable_check.h"
 #include "core/files.h"
-#include "core/limits.h"
 #include "core/segment.h"
 #include "core/sweep.h"
 #include "store/death.h"
@@ -132,10 +131,10 @@ static const char *doomed(const struct collect *c,
 				 "that was killed"
 			       : NULL;
 	case SEG_LIVE:
-		if (limits_orphaned(c->sp, s))
+		if (sweep_is_orphan(c->sp, s))
 			return "segment % has lost its maker, and "
 			       "shm_rmid_forced is 1";
-		return (s->mode & SHM_DEST || limits_forced(c->sp)) &&
+		return (s->mode & SHM_DEST || sweep_forced(c->sp)) &&
 				       held_by_dead(c, s)
 			       ? "segment % was removed, and who had it "
 				 "attached is gone"

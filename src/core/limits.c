@@ -2,16 +2,13 @@
 /*
  * Owns the limits in the registry's header.
  *
- * Invariant: with rmid_forced set, no segment stays that has neither an
- * attachment nor a living creator; as with every death, it is found by the
- * next call. Each limit is one word and changes by one store.
- * Lock: the registry's for rmid_forced's effects; the words need none.
- * Crash: a doomed segment is finished by whoever sweeps us.
+ * Invariant: each limit is one word and changes by one store. What rmid_forced
+ * destroys is swept with the dead.
+ * Lock: none; in a durable namespace 'local', and the record on disk follows.
+ * Crash: the word is the old one or the new one.
  */
 #include "core/limits.h"
 
-#include "base/procfs.h"
-#include "base/step.h"
 #include "core/durable_change.h"
 
 uint64_t limits_get(const struct space *sp, enum limit which)
@@ -100,54 +97,4 @@ int limits_set(struct space *sp, enum limit which, uint64_t value)
 	if (r == 0 && which == LIMIT_RMID_FORCED && value)
 		space_glance(sp); /* sweeps the orphans */
 	return r;
-}
-
-/* The thread that made it: as in the kernel, execve() does not end it. */
-static bool creator_lives(const struct layout_segment *s)
-{
-	struct procfs_task task;
-	int r = procfs_task(s->cpid, (int)s->creator, &task);
-
-	if (r == -ENOENT)
-		return false;
-	return r < 0 || (!task.exiting && task.start_time <= s->created);
-}
-
-bool limits_orphaned(const struct space *sp, const struct layout_segment *s)
-{
-	return limits_forced(sp) && s->state == SEG_LIVE &&
-	       segments_unattached(s) && !creator_lives(s);
-}
-
-static void doom_unattached(struct space *sp, uint32_t index, uint32_t seq)
-{
-	struct layout_segment *s = &sp->reg.segments[index];
-
-	space_lock(sp);
-	if (s->state == SEG_LIVE && s->seq == seq && segments_unattached(s) &&
-	    limits_forced(sp)) {
-		segments_doom(&sp->reg, index, space_slot(sp));
-		undo_commit(&sp->reg);
-		step("limits: orphan doomed");
-	}
-	space_unlock(sp);
-}
-
-void limits_sweep_orphans(struct space *sp)
-{
-	struct layout_segment s;
-	uint32_t index = 0;
-
-	while ((index = segments_next(&sp->reg, index)) != UINT32_MAX) {
-		if (segments_read(&sp->reg, index, &s) == 0 &&
-		    limits_orphaned(sp, &s))
-			doom_unattached(sp, index, s.seq);
-		index++;
-	}
-}
-
-void limits_attach_failed(struct space *sp, uint32_t index, uint32_t seq)
-{
-	if (limits_forced(sp))
-		doom_unattached(sp, index, seq);
 }

@@ -10,7 +10,7 @@
  *
  * Entering comes before everything else, so it calls what itself works within
  * a namespace: process.c for a child that is new here, sweep.c for the dead,
- * limits.c for what a switch has orphaned, durable_sync.c for contents.
+ * durable_sync.c for contents.
  */
 #include "core/space.h"
 
@@ -18,7 +18,6 @@
 #include "base/latch.h"
 #include "base/signals.h"
 #include "core/durable_sync.h"
-#include "core/limits.h"
 #include "core/process.h"
 #include "core/sweep.h"
 
@@ -354,8 +353,8 @@ int space_enter(struct space *sp, struct space_entry *e)
 		sweep_all(sp);
 	else if (!lock_is_busy(&sp->reg))
 		sweep_some(sp);
-	if (limits_forced(sp))
-		limits_sweep_orphans(sp);
+	if (sweep_forced(sp))
+		sweep_orphans(sp);
 	return 0;
 }
 
@@ -384,7 +383,7 @@ void space_glance(struct space *sp)
 	struct space_entry e;
 
 	arrive(sp);
-	if (!sweep_wanted(sp) && !limits_forced(sp))
+	if (!sweep_wanted(sp) && !sweep_forced(sp))
 		return;
 	if (space_enter(sp, &e) == 0)
 		space_leave(sp, &e);

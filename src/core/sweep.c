@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns what becomes of the dead, and of the files of what is doomed.
+ * Owns what becomes of the dead, of what they leave without an owner, and of
+ * the files of what is doomed.
  *
  * Invariant: look, ask, lock, look again, act. A process's records go only
  * after death_is_certain() said yes, and under the lock, if its claim is the
  * same still (procs_condemn()). A suspect that turned out to live is not asked
- * about again at once.
+ * about again at once. With rmid_forced set, no segment stays that has neither
+ * an attachment nor a living creator: as with every death, the next call finds
+ * it.
  * Lock: 'local', from enter to leave; the registry's is taken for each of the
  * dead and each doomed slot, and never while /proc is asked or a file removed.
  * Crash: who is killed in the middle leaves a DYING slot, or one more doomed
@@ -13,6 +16,7 @@
  */
 #include "core/sweep.h"
 
+#include "base/procfs.h"
 #include "base/step.h"
 #include "core/durable_change.h"
 #include "store/death.h"
@@ -181,4 +185,56 @@ void sweep_segment(struct space *sp, uint32_t index)
 		for (uint32_t i = 0; i < registry_procs_used(&sp->reg); i++)
 			sweep_slot(sp, i);
 	space_leave(sp, &e);
+}
+
+/* ---------------------------------------------------------- the orphans */
+
+/* The thread that made it: as in the kernel, execve() does not end it. */
+static bool creator_lives(const struct layout_segment *s)
+{
+	struct procfs_task task;
+	int r = procfs_task(s->cpid, (int)s->creator, &task);
+
+	if (r == -ENOENT)
+		return false;
+	return r < 0 || (!task.exiting && task.start_time <= s->created);
+}
+
+bool sweep_is_orphan(const struct space *sp, const struct layout_segment *s)
+{
+	return sweep_forced(sp) && s->state == SEG_LIVE &&
+	       segments_unattached(s) && !creator_lives(s);
+}
+
+static void doom_unattached(struct space *sp, uint32_t index, uint32_t seq)
+{
+	struct layout_segment *s = &sp->reg.segments[index];
+
+	space_lock(sp);
+	if (s->state == SEG_LIVE && s->seq == seq && segments_unattached(s) &&
+	    sweep_forced(sp)) {
+		segments_doom(&sp->reg, index, space_slot(sp));
+		undo_commit(&sp->reg);
+		step("sweep: orphan doomed");
+	}
+	space_unlock(sp);
+}
+
+void sweep_orphans(struct space *sp)
+{
+	struct layout_segment s;
+	uint32_t index = 0;
+
+	while ((index = segments_next(&sp->reg, index)) != UINT32_MAX) {
+		if (segments_read(&sp->reg, index, &s) == 0 &&
+		    sweep_is_orphan(sp, &s))
+			doom_unattached(sp, index, s.seq);
+		index++;
+	}
+}
+
+void sweep_unattachable(struct space *sp, uint32_t index, uint32_t seq)
+{
+	if (sweep_forced(sp))
+		doom_unattached(sp, index, seq);
 }
