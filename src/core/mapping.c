@@ -10,7 +10,6 @@
  * Crash: the process takes both along.
  */
 #include "backing/linger.h"
-#include "backing/object_commit.h"
 #include "core/mapping_parts.h"
 #include "core/ranges.h"
 
@@ -29,11 +28,6 @@
 
 #define MAP_KINDS 0x0f
 #define MASK	  (uintptr_t)(OBJECT_PAGE - 1)
-
-static uintptr_t whole(size_t length)
-{
-	return ((uintptr_t)length + MASK) & ~MASK;
-}
 
 bool mapping_touches(const void *addr, size_t length)
 {
@@ -54,7 +48,7 @@ static bool is_shared_file(const struct mapping_request *q)
  * in its order. 0: it could be mapped. *ret_write: with PROT_WRITE too. */
 static int judge(const struct mapping_request *q, bool *ret_write)
 {
-	uint64_t length = whole(q->length);
+	uint64_t length = mapping_whole(q->length);
 	struct sys_stat st;
 	int mode;
 
@@ -151,7 +145,8 @@ static int is_room(struct mapping_file *f, const struct mapping_request *q)
 	here = object_size(f->object);
 	if (here < 0)
 		return (int)here;
-	if (here < size && q->offset + whole(q->length) > (uint64_t)here)
+	if (here < size &&
+	    q->offset + mapping_whole(q->length) > (uint64_t)here)
 		return -ENOMEM;
 	return 0;
 }
@@ -223,7 +218,7 @@ static int serve_entered(const struct mapping_request *q, bool write,
 	f->calls--;
 	if (r >= 0) {
 		new.from = (uintptr_t)*ret_addr;
-		new.to = new.from + whole(q->length);
+		new.to = new.from + mapping_whole(q->length);
 		new.file = f;
 		new.stand_in = r == 1;
 		ranges_remove(new.from, new.to);
@@ -265,7 +260,8 @@ static int map_plainly(const struct mapping_request *q, void **ret_addr)
 	}
 	if (r == 0) {
 		*ret_addr = p;
-		ranges_remove((uintptr_t)p, (uintptr_t)p + whole(q->length));
+		ranges_remove((uintptr_t)p,
+			      (uintptr_t)p + mapping_whole(q->length));
 		mapping_reap();
 	}
 	mapping_leave(&signals);
@@ -323,7 +319,8 @@ int mapping_munmap(void *addr, size_t length)
 		r = mapping_setup ? mapping_setup->kernel.munmap(addr, length)
 				  : sys_munmap(addr, length);
 	if (r == 0) {
-		ranges_remove((uintptr_t)addr, (uintptr_t)addr + whole(length));
+		ranges_remove((uintptr_t)addr,
+			      (uintptr_t)addr + mapping_whole(length));
 		mapping_reap();
 	}
 	mapping_leave(&signals);
@@ -369,7 +366,7 @@ static void note_protection(uintptr_t from, uintptr_t to, int prot)
 
 int mapping_mprotect(void *addr, size_t length, int prot)
 {
-	uintptr_t from = (uintptr_t)addr, to = from + whole(length);
+	uintptr_t from = (uintptr_t)addr, to = from + mapping_whole(length);
 	uint64_t signals;
 	int r;
 
@@ -408,7 +405,8 @@ static void extend(struct range r, uintptr_t to)
 static void follow_mremap(uintptr_t old, size_t old_size, uintptr_t p,
 			  size_t new_size, int flags)
 {
-	uintptr_t before = whole(old_size), after = whole(new_size);
+	uintptr_t before = mapping_whole(old_size),
+		  after = mapping_whole(new_size);
 	uintptr_t span = before ? lesser(before, after) : after;
 	uintptr_t end = old + span, delta = p - old;
 	struct range last = { 0 }, *r;
@@ -477,97 +475,6 @@ int mapping_mremap(void *old, size_t old_size, size_t new_size, int flags,
 			      flags);
 		mapping_reap();
 		*ret_addr = p;
-	}
-	mapping_leave(&signals);
-	return r;
-}
-
-/* ------------------------------------------------------------------ msync */
-
-static int sync_range(const struct range *r, uint64_t from, uint64_t to,
-		      int flags, bool atomic)
-{
-	struct object *o = r->file->object;
-	int ret = 0;
-
-	if (r->stand_in)
-		return 0;
-	ret = written_push(r->file, from, to, atomic);
-	if (atomic)
-		return ret;
-	if (ret == 0 && flags & MS_INVALIDATE)
-		ret = object_refresh(o, from, to);
-	if (ret == 0 && flags & MS_SYNC)
-		ret = object_sync(o);
-	return ret;
-}
-
-int mapping_msync(void *addr, size_t length, int flags, bool atomic)
-{
-	uintptr_t from = (uintptr_t)addr, to = from + whole(length);
-	struct range *p;
-	uint64_t signals;
-	int r, own = 0;
-
-	/* It knows what is wrong with the arguments, and what is not mapped:
-	 * then the rest is synced all the same. */
-	r = sys_msync(addr, length, flags);
-	if ((r < 0 && r != -ENOMEM) || to <= from || !mapping_any())
-		return r;
-	mapping_enter(&signals);
-	for (p = ranges_after(from); p && p->from < to && own == 0;
-	     p = ranges_after(p->to)) {
-		uintptr_t at = p->from > from ? p->from : from;
-		uintptr_t end = p->to < to ? p->to : to;
-
-		own = sync_range(p, p->offset + (at - p->from),
-				 p->offset + (end - p->from), flags, atomic);
-	}
-	mapping_leave(&signals);
-	return own < 0 ? own : r;
-}
-
-static int sync_object(struct object *o)
-{
-	int r = o->h->atomic ? object_commit(o, NULL)
-			     : object_push(o, 0, UINT64_MAX);
-
-	return r < 0 ? r : object_sync(o);
-}
-
-/* Of the file's object, joined for as long as that takes; -ENOENT: none. */
-static int sync_joined(struct mapping_file *f, int fd)
-{
-	bool had = f->object;
-	int r;
-
-	if (!had && !object_exists(&f->id))
-		return -ENOENT;
-	r = mapping_file_attach(f, fd, OBJECT_WRITE);
-	if (r == -EBUSY)
-		r = mapping_file_attach(f, fd, OBJECT_WRITE | OBJECT_ATOMIC);
-	if (r == 0)
-		r = sync_object(f->object);
-	return r < 0 || had ? r : (int)f->object->dropped;
-}
-
-int mapping_sync_file(int fd)
-{
-	int mode = sys_fcntl(fd, F_GETFL, 0), r;
-	struct mapping_file *f;
-	uint64_t signals;
-
-	if (mode < 0 || (mode & O_ACCMODE) != O_RDWR || mode & O_PATH)
-		return -EBADF;
-	mapping_enter(&signals);
-	r = mapping_file_get(fd, &f);
-	if (r == 0) {
-		f->calls++;
-		r = sync_joined(f, fd);
-		if (r == -ENOENT)
-			r = commit_finish(fd);
-		f->calls--;
-		mapping_reap();
 	}
 	mapping_leave(&signals);
 	return r;

@@ -45,6 +45,13 @@ void written_end(void); /* there is nothing to track any more, or not here */
 int written_push(struct mapping_file *f, uint64_t from, uint64_t to,
 		 bool atomic);
 
+/* In whole pages. */
+static inline uintptr_t mapping_whole(size_t length)
+{
+	return ((uintptr_t)length + OBJECT_PAGE - 1) &
+	       ~(uintptr_t)(OBJECT_PAGE - 1);
+}
+
 /* Forget the files that nothing is mapped of any more. */
 void mapping_reap(void);
 
