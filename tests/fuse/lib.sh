@@ -6,6 +6,7 @@
 # USHM_FUSE_GROUND says what the directory is:
 #
 #   direct   (default) on FUSE with direct_io: shared mappings are ENODEV
+#   locks    the same, of a server that keeps record locks itself
 #   cached   on FUSE with the kernel's pages, which can be mapped
 #   seccomp  an ordinary one, and a filter that refuses shared mappings: where
 #            there is no FUSE
@@ -136,6 +137,7 @@ mkdir -m 700 "$tmp/ns"
 under=()
 case $ground in
 direct) fuse_start "$backing" "$mnt" ;;
+locks) fuse_start "$backing" "$mnt" -o locks ;;
 cached) fuse_start "$backing" "$mnt" -o cached ;;
 seccomp)
 	backing=$mnt

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * passthrough [-o cached] [-o delay=MICROSECONDS] DIR MOUNTPOINT - DIR once
- * more, as a file system of which the kernel keeps no pages (direct_io): it
- * refuses to map its files shared, with ENODEV.
+ * passthrough [-o cached] [-o locks] [-o delay=MICROSECONDS] DIR MOUNTPOINT -
+ * DIR once more, as a file system of which the kernel keeps no pages
+ * (direct_io): it refuses to map its files shared, with ENODEV.
  *
  *   cached  it keeps them, and maps: to compare with
+ *   locks   it keeps record locks, which are else left to the kernel
  *   delay   what each read and write takes longer
  *
- * Locks are left to the kernel. Inode numbers are those of DIR, birth times
+ * Inode numbers are those of DIR, birth times
  * are not told. A file that is removed while it is open is .fuse_hidden...
  * until it is closed. Everything else is an option of libfuse: -f, -o
  * allow_other.
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@
 #include <unistd.h>
 
 static struct options {
-	int cached;
+	int cached, locks;
 	unsigned delay;
 	char *dir;
 } options;
@@ -246,11 +248,67 @@ static int pass_release(const char *path, struct fuse_file_info *fi)
 	return 0;
 }
 
+/* ------------------------------------------------------------------ locks */
+
+/*
+ * An owner's locks on a file are those of a description that is his. When a
+ * process closes the file libfuse has us unlock all that the process has. For
+ * the locks of an open file description the kernel tells us of no end: they
+ * stay, as with any server.
+ */
+static struct owner {
+	struct owner *next;
+	uint64_t id;
+	ino_t inode;
+	int fd;
+} * owners;
+
+static int fd_of_owner(struct fuse_file_info *fi)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct owner *o = NULL;
+	struct stat st;
+	char path[40];
+
+	if (fstat(handle(fi), &st) < 0)
+		return -1;
+	pthread_mutex_lock(&mutex);
+	for (o = owners; o; o = o->next)
+		if (o->id == fi->lock_owner && o->inode == st.st_ino)
+			break;
+	if (!o && (o = malloc(sizeof(*o)))) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", handle(fi));
+		*o = (struct owner){ owners, fi->lock_owner, st.st_ino,
+				     open(path, O_RDWR) };
+		owners = o;
+	}
+	pthread_mutex_unlock(&mutex);
+	return o ? o->fd : -1;
+}
+
+static int pass_lock(const char *path, struct fuse_file_info *fi, int command,
+		     struct flock *lock)
+{
+	pid_t pid = lock->l_pid;
+	int r;
+
+	(void)path;
+	lock->l_pid = 0;
+	r = fcntl(fd_of_owner(fi),
+		  command == F_GETLK   ? F_OFD_GETLK
+		  : command == F_SETLK ? F_OFD_SETLK
+				       : F_OFD_SETLKW,
+		  lock);
+	lock->l_pid = pid;
+	return result(r);
+}
+
 /* ------------------------------------------------------------------- main */
 
 static void *pass_init(struct fuse_conn_info *conn, struct fuse_config *config)
 {
-	(void)conn;
+	if (!options.locks)
+		conn->want &= ~(unsigned)FUSE_CAP_POSIX_LOCKS;
 	config->use_ino = 1;
 	config->nullpath_ok = 1;
 	return NULL;
@@ -281,10 +339,12 @@ static const struct fuse_operations operations = {
 	.fallocate = pass_fallocate,
 	.fsync = pass_fsync,
 	.release = pass_release,
+	.lock = pass_lock,
 };
 
 static const struct fuse_opt known[] = {
 	{ "cached", offsetof(struct options, cached), 1 },
+	{ "locks", offsetof(struct options, locks), 1 },
 	{ "delay=%u", offsetof(struct options, delay), 0 },
 	FUSE_OPT_END,
 };
