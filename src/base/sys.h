@@ -298,6 +298,13 @@ static inline int sys_fcntl(int fd, int command, long argument)
 #endif
 }
 
+/* A range of bytes to lock, with 64 bits everywhere. */
+#if defined(__i386__) && defined(__GLIBC__)
+typedef struct flock64 sys_range;
+#else
+typedef struct flock sys_range;
+#endif
+
 /*
  * A lock that belongs to the open file description, on bytes of its file:
  * 'type' F_RDLCK, F_WRLCK or F_UNLCK. Without 'wait', -EAGAIN.
@@ -305,32 +312,22 @@ static inline int sys_fcntl(int fd, int command, long argument)
 static inline int sys_lock(int fd, short type, uint64_t from, uint64_t length,
 			   bool wait)
 {
-#if defined(__i386__)
-	struct flock64 lock = { 0 };
-#else
-	struct flock lock = { 0 };
-#endif
-	lock.l_type = type;
-	lock.l_start = (int64_t)from;
-	lock.l_len = (int64_t)length;
-	return sys_fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, (long)&lock);
+	sys_range range = { .l_type = type,
+			    .l_start = (int64_t)from,
+			    .l_len = (int64_t)length };
+
+	return sys_fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, (long)&range);
 }
 
 /* 1 if another owner has a fcntl() lock on the bytes (length 0: all); or 0. */
 static inline int sys_is_locked(int fd, uint64_t from, uint64_t length)
 {
-#if defined(__i386__)
-	struct flock64 lock = { 0 };
-#else
-	struct flock lock = { 0 };
-#endif
-	int r;
+	sys_range range = { .l_type = F_WRLCK,
+			    .l_start = (int64_t)from,
+			    .l_len = (int64_t)length };
+	int r = sys_fcntl(fd, F_OFD_GETLK, (long)&range);
 
-	lock.l_type = F_WRLCK;
-	lock.l_start = (int64_t)from;
-	lock.l_len = (int64_t)length;
-	r = sys_fcntl(fd, F_OFD_GETLK, (long)&lock);
-	return r < 0 ? r : lock.l_type != F_UNLCK;
+	return r < 0 ? r : range.l_type != F_UNLCK;
 }
 
 static inline int sys_dup3(int from, int to, int flags)
