@@ -9,6 +9,7 @@
  */
 #include "backing/linger.h"
 
+#include "backing/token.h"
 #include "base/atomic.h"
 #include "base/text.h"
 
@@ -70,6 +71,12 @@ static int linger_take(const struct sys_identity *id, int flags)
 	return -ENOENT;
 }
 
+/* By a program; or -errno. */
+static int is_locked(int fd)
+{
+	return sys_is_locked(fd, 0, TOKEN_BYTE);
+}
+
 int linger_open(int fd, const struct sys_identity *id, int flags)
 {
 	int own = linger_take(id, flags);
@@ -78,16 +85,15 @@ int linger_open(int fd, const struct sys_identity *id, int flags)
 		return own;
 	own = linger_reopen(fd, flags);
 	/* It gets the lowest number, and to leave that is to close it. */
-	return own >= 0 && sys_is_locked(own, 0, 0) == 0 ? linger_raise(own)
-							 : own;
+	return own >= 0 && is_locked(own) == 0 ? linger_raise(own) : own;
 }
 
 void linger_close(int fd, const struct sys_identity *id)
 {
 	if (fd < 0)
 		return;
-	(void)sys_flock(fd, LOCK_UN);
-	if (sys_is_locked(fd, 0, 0) == 0) {
+	token_drop(fd);
+	if (is_locked(fd) == 0) {
 		(void)sys_close(fd);
 		return;
 	}
@@ -107,8 +113,7 @@ bool linger_any(void)
 void linger_retry(void)
 {
 	for (int i = 0; count && i < LINGERING; i++)
-		if (lingering[i].used &&
-		    sys_is_locked(lingering[i].fd, 0, 0) == 0) {
+		if (lingering[i].used && is_locked(lingering[i].fd) == 0) {
 			(void)sys_close(lingering[i].fd);
 			lingering[i].used = false;
 			count--;

@@ -206,7 +206,7 @@ static int begin_use(struct object *o, unsigned flags, bool first)
 	bool fresh = !is_header(o);
 	int lost = 0, r;
 
-	r = use_token(o, first);
+	r = token_take(o->file, first, &o->token);
 	if (r < 0)
 		return r;
 	if (fresh) {
@@ -297,7 +297,7 @@ int object_allow_write(struct object *o, int fd)
 	r = open_file(o, fd, true);
 	if (r < 0)
 		return r;
-	r = sys_flock(o->file, LOCK_SH | LOCK_NB);
+	r = token_join(o->file, o->token);
 	if (r < 0) {
 		linger_close(o->file, &o->id);
 		o->file = old;

@@ -14,6 +14,7 @@
 #ifndef USHM_BACKING_OBJECT_H
 #define USHM_BACKING_OBJECT_H
 
+#include "backing/token.h"
 #include "base/atomic.h"
 #include "base/sys.h"
 
@@ -48,16 +49,17 @@ _Static_assert(sizeof(struct object_header) == OBJECT_PAGE, "one page");
 /* This process's hold on an object. */
 struct object {
 	struct sys_identity id;
-	int file;	/* a description of our own of the file */
-	int pages, ctl; /* of the object; ctl has the lock "in use" */
-	int lock;	/* has the object's lock; or -1 */
-	int spare;	/* from fork on: the child's "in use"; or -1 */
-	bool may_write; /* 'file' is open for writing */
-	bool may_share; /* the object's files are */
-	bool shared;	/* "in use" is a relative's too: never the last */
-	char *page;	/* all pages */
-	char *shadow;	/* what the file is known to hold */
-	char *scratch;	/* OBJECT_SCRATCH bytes on their way */
+	int file;	  /* a description of our own of the file */
+	int pages, ctl;	  /* of the object; ctl has the lock "in use" */
+	int lock;	  /* has the object's lock; or -1 */
+	int spare;	  /* from fork on: the child's "in use"; or -1 */
+	enum token token; /* that 'file' has */
+	bool may_write;	  /* 'file' is open for writing */
+	bool may_share;	  /* the object's files are */
+	bool shared;	  /* "in use" is a relative's too: never the last */
+	char *page;	  /* all pages */
+	char *shadow;	  /* what the file is known to hold */
+	char *scratch;	  /* OBJECT_SCRATCH bytes on their way */
 	struct object_header *h;
 	uint64_t room; /* bytes of pages and of shadow that are mapped */
 	uint64_t size; /* while locked: what is here */

@@ -10,9 +10,7 @@
  *   control file, byte 1   "in use": shared, on a description that is kept and
  *                          never mapped, for a mapping would keep it alive in
  *                          a child. Who gets it alone is the only user.
- *   the file, flock()      "served from this /dev/shm": a container that has
- *                          another one would not see what we store, and is
- *                          refused. Programs lock files by fcntl(), seldom so.
+ *   the file               "served from this /dev/shm": token.h
  * Invariant: a child has a use of its own from before fork() returns; who gives
  * up the use gives up all of it under the object's lock.
  * Crash: the kernel gives them back; what the dead left undone the object's
@@ -21,6 +19,7 @@
 #include "backing/object_use.h"
 
 #include "backing/linger.h"
+#include "backing/token.h"
 #include "base/step.h"
 
 #define BYTE_LOCK 0
@@ -71,18 +70,6 @@ int use_begin(const struct object *o, bool *ret_first)
 	return r;
 }
 
-/* Is this /dev/shm the one that the file is served from? */
-int use_token(const struct object *o, bool first)
-{
-	int r = 0;
-
-	if (first)
-		r = sys_flock(o->file, LOCK_EX | LOCK_NB);
-	if (r == 0)
-		r = sys_flock(o->file, LOCK_SH | LOCK_NB);
-	return r == -EWOULDBLOCK ? -EBUSY : r;
-}
-
 bool use_is_alone(const struct object *o)
 {
 	if (o->shared || !o->may_share)
@@ -99,7 +86,7 @@ void use_end(const struct object *o)
 {
 	if (o->shared)
 		return; /* a relative's as well */
-	(void)sys_flock(o->file, LOCK_UN);
+	token_drop(o->file);
 	(void)sys_lock(o->ctl, F_UNLCK, BYTE_USE, 1, false);
 }
 
@@ -136,7 +123,7 @@ void object_after_fork(struct object *o, bool child)
 	fd = linger_reopen(o->file, o->may_write ? O_RDWR : O_RDONLY);
 	if (fd < 0)
 		return;
-	if (sys_flock(fd, LOCK_SH | LOCK_NB) == 0)
+	if (token_join(fd, o->token) == 0)
 		(void)sys_dup3(fd, o->file, O_CLOEXEC);
 	(void)sys_close(fd);
 }

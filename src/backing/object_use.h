@@ -12,9 +12,6 @@ void use_unlock(struct object *o);
 /* With the lock: be a user. *ret_first: nobody else is. */
 int use_begin(const struct object *o, bool *ret_first);
 
-/* Is this /dev/shm the one that the file is served from? else -EBUSY. */
-int use_token(const struct object *o, bool first);
-
 /* With the lock: does nobody else use it? */
 bool use_is_alone(const struct object *o);
 

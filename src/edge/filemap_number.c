@@ -84,6 +84,11 @@ long fm_syscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_fallocate:
 		return fallocate(fd, (int)b, c, d);
 #endif
+#ifdef SYS_fcntl64
+	case SYS_fcntl64:
+#endif
+	case SYS_fcntl:
+		return fcntl(fd, (int)b, c);
 	case SYS_close:
 		return close(fd);
 	case SYS_openat:

@@ -79,7 +79,7 @@ static const char *file_problem(int error)
 	switch (error) {
 	case -EBUSY:
 		return "it is mapped by programs with another /dev/shm, or "
-		       "locked by flock(2)";
+		       "a program has locked all of it";
 	case -ESTALE:
 		return "the journal beside it was written for another file";
 	default:

@@ -33,6 +33,11 @@ void scene_need_no_filter(void)
 		SKIP("a filter refuses, not the file system");
 }
 
+bool scene_server_locks(void)
+{
+	return getenv("FILEMAP_SERVER_LOCKS");
+}
+
 static void map(struct scene *s)
 {
 	s->map = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);

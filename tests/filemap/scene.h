@@ -36,6 +36,11 @@ struct scene {
 bool scene_is_filtered(void);
 void scene_need_no_filter(void);
 
+/*
+ * $FILEMAP_SERVER_LOCKS is set: the file system keeps record locks itself.
+ */
+bool scene_server_locks(void);
+
 /* A file of 'size' bytes of a pattern, open and mapped. */
 void scene_make(struct scene *s, const char *name, size_t size);
 

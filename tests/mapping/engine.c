@@ -735,6 +735,123 @@ CASE("program", its_posix_locks_survive)
 	}
 }
 
+/* The token of another is not taken for somebody's lock. */
+CASE("program", no_descriptor_waits_for_another_user)
+{
+	int fd = file_of("f", PAGE), before;
+	struct peer peer;
+
+	if (peer_start(&peer)) {
+		int own = open(work_path("f"), O_RDWR);
+
+		share(own, PAGE, RW, 0);
+		peer_say(&peer);
+		peer_hear(&peer);
+		child_exit();
+	}
+	peer_hear(&peer);
+	before = descriptors();
+	CHECK_EQ(unmap(share(fd, PAGE, RW, 0), PAGE), 0);
+	CHECK_EQ(descriptors(), before);
+	peer_say(&peer);
+	peer_join(&peer);
+}
+
+/*
+ * Without the preload nobody ends it before the token. What an earlier file of
+ * that number has left may be there still.
+ */
+CASE("program", its_lock_of_a_whole_file_is_in_the_way)
+{
+	static const short types[] = { F_WRLCK, F_RDLCK };
+	struct flock lock = { .l_whence = SEEK_SET };
+	int fd = file_of("f", PAGE), before = descriptors();
+	void *p = NULL;
+	bool old = there_is_an_object(fd);
+
+	for (size_t i = 0; i < LEN(types); i++) {
+		NOTE("lock %d", types[i]);
+		lock.l_type = types[i];
+		REQUIRE(fcntl(fd, F_SETLK, &lock) == 0);
+		CHECK_EQ(map(NULL, PAGE, RW, MAP_SHARED, fd, 0, &p), -EBUSY);
+		CHECK_EQ(there_is_an_object(fd), old);
+		lock.l_type = F_UNLCK;
+		REQUIRE(fcntl(fd, F_SETLK, &lock) == 0);
+		mapping_after_close();
+		CHECK_EQ(descriptors(), before);
+	}
+	p = share(fd, PAGE, RW, 0);
+	lock.l_type = F_WRLCK;
+	CHECK_ERRNO(fcntl(fd, F_SETLK, &lock), EAGAIN);
+	lock.l_type = F_RDLCK;
+	CHECK_EQ(fcntl(fd, F_SETLK, &lock), 0);
+	CHECK_EQ(unmap(p, PAGE), 0);
+}
+
+static struct {
+	ino_t inode; /* whose locks fail */
+	int error;
+} lockless;
+
+static long refuse_lock(long n, long a, long b)
+{
+	struct stat st;
+
+#ifdef SYS_fcntl64
+	if (n != SYS_fcntl64)
+		return 0;
+#else
+	if (n != SYS_fcntl)
+		return 0;
+#endif
+	if ((b == F_OFD_SETLK || b == F_OFD_GETLK) && fstat((int)a, &st) == 0 &&
+	    st.st_ino == lockless.inode)
+		return -lockless.error;
+	return 0;
+}
+
+static void *no_mmap(void *addr, size_t length, int prot, int flags, int fd,
+		     uint64_t offset)
+{
+	if (!(flags & MAP_ANONYMOUS) && flags & MAP_SHARED && fd >= 0 &&
+	    fd < 100)
+		return (void *)(intptr_t)-ENODEV;
+	return sys_mmap(addr, length, prot, flags, fd, offset);
+}
+
+CASE("limits", a_file_that_cannot_be_locked_is_refused)
+{
+	static const struct mapping_setup setup = {
+		.kernel = { no_mmap, sys_munmap, sys_mremap, sys_mprotect },
+		.max = MAPPING_MAX,
+	};
+	static const int errors[] = { ENOLCK, EOPNOTSUPP, ENOSYS, EINVAL, EIO };
+	int fd = file_of("f", PAGE), before = descriptors();
+	struct mapping_request q = { NULL, PAGE, RW, MAP_SHARED, fd, 0, 0 };
+	struct stat st;
+	void *p = NULL;
+	bool old = there_is_an_object(fd);
+
+	REQUIRE(fstat(fd, &st) == 0);
+	lockless.inode = st.st_ino;
+	for (size_t i = 0; i < LEN(errors); i++) {
+		NOTE("error %d", errors[i]);
+		lockless.error = errors[i];
+		ushm_call_hook = refuse_lock;
+		CHECK_EQ(map(NULL, PAGE, RW, MAP_SHARED, fd, 0, &p),
+			 -errors[i]);
+		mapping_configure(&setup);
+		CHECK_EQ(mapping_mmap(&q, &p), -ENODEV);
+		ushm_call_hook = NULL;
+		CHECK(p == NULL);
+		CHECK_EQ(there_is_an_object(fd), old);
+		mapping_after_close();
+		CHECK_EQ(descriptors(), before);
+	}
+	CHECK_EQ(mapping_mmap(&q, &p), 0);
+	CHECK_EQ(unmap(p, PAGE), 0);
+}
+
 CASE("program", its_position_and_flags_are_its_own)
 {
 	int fd = file_of("f", MANY), append;

@@ -6,6 +6,7 @@
 #include "mapping.h"
 
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 
 #define MANY (8 * PAGE)
@@ -856,4 +857,54 @@ CASE("mremap", refusals_are_the_kernels_too)
 		 -EFAULT);
 	CHECK(holds_pattern(p, PAGE, 0));
 	CHECK_EQ(unmap(p, MANY), 0);
+}
+
+/* ------------------------------------------------------------------- locks */
+
+/* A blocking one that waited for the mapping would wait until the alarm. */
+CASE("lock", flock_has_nothing_to_do_with_mappings)
+{
+	static const int operations[] = { LOCK_EX | LOCK_NB, LOCK_EX, LOCK_SH };
+	int fd = file_of("f", PAGE), other;
+	char *p;
+
+	for (size_t i = 0; i < LEN(operations); i++) {
+		NOTE("operation %d, before the map", operations[i]);
+		REQUIRE(flock(fd, operations[i]) == 0);
+		p = share(fd, PAGE, RW, 0);
+		if (child()) {
+			other = open(work_path("f"), O_RDWR);
+			p = share(other, PAGE, RW, 0);
+			p[i] = '!';
+			CHECK_EQ(unmap(p, PAGE), 0);
+			child_exit();
+		}
+		CHECK_EQ(p[i], '!');
+		REQUIRE(flock(fd, LOCK_UN) == 0);
+		NOTE("operation %d, of what is mapped", operations[i]);
+		CHECK_EQ(flock(fd, operations[i]), 0);
+		REQUIRE(flock(fd, LOCK_UN) == 0);
+		if (child()) {
+			other = open(work_path("f"), O_RDWR);
+			CHECK_EQ(flock(other, operations[i]), 0);
+			child_exit();
+		}
+		CHECK_EQ(unmap(p, PAGE), 0);
+	}
+}
+
+/* All but the last byte that a file could have. */
+CASE("lock", parts_can_be_locked_beside_mappings)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_len = INT64_MAX };
+	int fd = file_of("f", PAGE);
+	char *p;
+
+	REQUIRE(fcntl(fd, F_SETLK, &lock) == 0);
+	p = share(fd, PAGE, RW, 0);
+	lock.l_type = F_UNLCK;
+	CHECK_EQ(fcntl(fd, F_SETLK, &lock), 0);
+	lock.l_type = F_WRLCK;
+	CHECK_EQ(fcntl(fd, F_SETLK, &lock), 0);
+	CHECK_EQ(unmap(p, PAGE), 0);
 }
