@@ -316,6 +316,99 @@ static void sync_while_others_write(enum reboot kind)
 	wait(NULL);
 }
 
+/*
+ * Several have it, write, and are killed together. Nobody syncs, but once when
+ * all had written 1: that comes back after a reboot, and of the other segment,
+ * which was never synced, zeros. Both are as they were made.
+ */
+#define WRITERS 4
+
+_Noreturn static void write_for_ever(int me)
+{
+	ushm_space *sp = world_open();
+	volatile uint64_t *p[2];
+
+	for (int i = 0; i < 2; i++)
+		p[i] = (void *)(attach(sp, shared->seg[i].id) + me * 4096);
+	for (uint64_t n = 1;; n++) {
+		for (int i = 0; i < 1024; i++)
+			p[i % 2][i / 2] = n;
+		if (n > 1)
+			continue;
+		__sync_fetch_and_add(&shared->go, 1);
+		while (shared->go <= WRITERS)
+			usleep(1000);
+	}
+}
+
+static void make_writers(void)
+{
+	ushm_space *sp = world_open();
+
+	for (int i = 0; i < 2; i++) {
+		int id, flags = IPC_CREAT | (i ? 0640 : 0604);
+
+		CHECK_EQ(ushm_get(sp, 7 + i, WRITERS * 4096 - 5, flags, &id),
+			 0);
+		CHECK_EQ(ushm_stat(sp, id, &shared->seg[i]), 0);
+	}
+	for (int i = 0; i < WRITERS; i++)
+		if (fork() == 0)
+			write_for_ever(i);
+	while (shared->go < WRITERS)
+		usleep(1000);
+	CHECK_EQ(ushm_sync_segment(sp, shared->seg[0].id, 0), 0);
+	__sync_fetch_and_add(&shared->go, 1);
+	usleep(20000);
+	kill(0, SIGKILL);
+}
+
+static void find_what_writers_left(void)
+{
+	ushm_space *sp = world_open();
+
+	for (int i = 0; i < 2; i++) {
+		const struct ushm_segment *was = &shared->seg[i];
+		struct ushm_segment is;
+		uint64_t *p;
+		int id;
+
+		CHECK_EQ(ushm_get(sp, 7 + i, 0, 0, &id), 0);
+		CHECK_EQ(id, was->id);
+		CHECK_EQ(ushm_stat(sp, id, &is), 0);
+		CHECK_EQ(is.size, was->size);
+		CHECK_EQ(is.mode, was->mode);
+		CHECK_EQ(is.uid, was->uid);
+		CHECK_EQ(is.ctime, was->ctime);
+		CHECK_EQ(is.cpid, was->cpid);
+		CHECK_EQ(is.nattch, 0);
+		p = (void *)attach(sp, id);
+		for (int at = 0; at < WRITERS * 512; at++) {
+			if (shared->looked) /* the memory was there still */
+				CHECK(p[at] >= 1);
+			else
+				CHECK_EQ(p[at], 1 - i);
+		}
+		CHECK_EQ(ushm_detach(sp, p), 0);
+	}
+	CHECK_RIGHT();
+}
+
+static void run_writers(void)
+{
+	(void)setpgid(0, 0);
+	make_writers();
+}
+
+static void writers_are_killed_and_nobody_syncs(enum reboot kind)
+{
+	CHECK_EQ(world_run(run_writers), -SIGKILL);
+	world_wait();
+	world_reboot(kind);
+	shared->looked = kind == TORN || kind == NOT_AT_ALL;
+	CHECK_EQ(world_run(find_what_writers_left), 0);
+}
+
 /* ---------------------------------------------------------------- removal */
 
 static void remove_two(void)
@@ -764,6 +857,7 @@ static const struct {
 	CASE(last_of_relatives_syncs),
 	CASE(attached_during_a_sync_is_synced_again),
 	CASE(sync_while_others_write),
+	CASE(writers_are_killed_and_nobody_syncs),
 	CASE(removed_ones_stay_away),
 	CASE(ids_and_limits_stay),
 	CASE(forced_ones_go_with_their_users),
@@ -801,10 +895,29 @@ static void run_cases(const char *only)
 		}
 }
 
+/* For scripts: of the namespace in 'dir', as its user. */
+static int reboot_there(const char *kind, const char *dir)
+{
+	struct stat st;
+
+	world_here();
+	snprintf(world_dir, sizeof(world_dir), "%s", dir);
+	if (stat(dir, &st) < 0 || seteuid(st.st_uid) < 0)
+		return 1;
+	for (int i = 0; i < REBOOTS; i++)
+		if (strcmp(kind, reboot_names[i]) == 0) {
+			world_reboot((enum reboot)i);
+			return *world_failures != 0;
+		}
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *part = argc > 1 ? argv[1] : "cases";
 
+	if (strcmp(part, "reboot") == 0)
+		return argc == 4 ? reboot_there(argv[2], argv[3]) : 2;
 	world_begin();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);

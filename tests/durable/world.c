@@ -71,15 +71,22 @@ static void remove_work(void)
 	globfree(&g);
 }
 
+void world_here(void)
+{
+	world_failures = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (world_failures == MAP_FAILED)
+		abort();
+}
+
 void world_begin(void)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	world_failures = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	world_here();
 	snprintf(base, sizeof(base), "%s/ushm-test-durable.XXXXXX",
 		 tmp ? tmp : "/tmp");
-	if (world_failures == MAP_FAILED || !mkdtemp(base))
+	if (!mkdtemp(base))
 		abort();
 	chmod(base, 0755);
 	snprintf(world_dir, sizeof(world_dir), "%s/ns", base);

@@ -15,6 +15,9 @@
 extern char world_dir[128];   /* the directory on disk */
 extern const char *world_now; /* what is being tried, for a failure */
 
+/* For one that is there already, in 'world_dir'. */
+void world_here(void);
+
 /* An empty durable namespace; and nothing of it any more. */
 void world_begin(void);
 void world_end(void);
