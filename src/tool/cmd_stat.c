@@ -150,7 +150,8 @@ static void print_durability(ushm_space *space, int id,
 	when = table_when(d.synced, style, a, sizeof(a));
 	printf("  %-12s %s%s%s\n", "durable", when ? "last synced " : "",
 	       when ? when : "never synced",
-	       d.unsynced ? ", attached for writing since" : "");
+	       d.unsynced ? ", attached for writing since"
+			  : ", nothing to sync");
 }
 
 static void print_words(ushm_space *space, const struct ushm_segment *seg,

@@ -52,6 +52,9 @@ const struct table_column segment_columns[SEGMENT_NCOLUMNS] = {
 	[SEGMENT_AGE] = { "AGE", 1, NUMBER, "time since CTIME" },
 	[SEGMENT_SYNCED] = { "SYNCED", 1, SCOLS_FL_RIGHT, SCOLS_JSON_STRING,
 			     "time of the last sync, if durable" },
+	/* Not a number: it is printed as it is, and null can be. */
+	[SEGMENT_UNSYNCED] = { "UNSYNCED", 1, SCOLS_FL_RIGHT, SCOLS_JSON_NUMBER,
+			       "may it have changed since then?" },
 };
 
 const char *segment_perms(uint32_t mode, char *buf, size_t len)
@@ -151,6 +154,18 @@ static const char *synced(ushm_space *space, int id,
 	return table_when(d.synced, style, buf, len);
 }
 
+static const char *unsynced(ushm_space *space, int id,
+			    const struct table_style *style)
+{
+	struct ushm_durability d;
+
+	if (ushm_durability(space, id, &d) < 0)
+		return NULL;
+	if (style->json)
+		return d.unsynced ? "true" : "false";
+	return d.unsynced ? "yes" : "no";
+}
+
 static const char *format(enum segment_column column, ushm_space *space,
 			  const struct table_style *style,
 			  const struct ushm_segment *seg, char *buf, size_t len)
@@ -204,6 +219,8 @@ static const char *format(enum segment_column column, ushm_space *space,
 		return table_age(time(NULL) - seg->ctime, style, buf, len);
 	case SEGMENT_SYNCED:
 		return synced(space, seg->id, style, buf, len);
+	case SEGMENT_UNSYNCED:
+		return unsynced(space, seg->id, style);
 	case SEGMENT_COMMAND:
 	case SEGMENT_NCOLUMNS:
 		break;
