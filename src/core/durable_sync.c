@@ -52,17 +52,22 @@ static int data_check(int fd, uint64_t size)
 	return S_ISREG(st.mode) && st.size == size ? 0 : -EPROTO;
 }
 
-/* What a commit that was cut off had begun. The files of the directory belong
- * together, also in a copy of it. */
-static int replay(int disk, int id, int data)
+/*
+ * What a commit that was cut off had begun. The files of the directory belong
+ * together, also in a copy of it. No commit changes the size: what is missing
+ * is lost, and the journal, which may have some of it, would hide that.
+ */
+static int replay(int disk, int id, int data, uint64_t size)
 {
 	char name[RECORD_NAME];
 	struct journal_place place = { disk, name };
-	int r;
+	int r = data_check(data, size);
 
+	if (r < 0)
+		return r;
 	record_segment_name(id, "journal", name);
 	r = journal_replay(&place, data, JOURNAL_ADOPT);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : data_check(data, size);
 }
 
 /* Where the next byte is that somebody wrote: 'end' if none. */
@@ -162,10 +167,8 @@ static int copy_locked(struct copy *c, int disk, int id)
 	struct journal_place place = { disk, name, .alone = true };
 	int r;
 
-	r = replay(disk, id, c->data);
-	if (r >= 0)
-		r = data_check(c->data, c->size);
-	if (r >= 0)
+	r = replay(disk, id, c->data, c->size);
+	if (r == 0)
 		r = copy_begin(c);
 	if (r < 0)
 		return r;
@@ -203,9 +206,7 @@ int durable_fill(int disk, int id, int to, uint64_t size)
 
 	if (data < 0)
 		return data;
-	r = replay(disk, id, data);
-	if (r == 0)
-		r = data_check(data, size);
+	r = replay(disk, id, data, size);
 	buf = sys_mmap(NULL, CHUNK, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (r == 0 && sys_failed(buf))

@@ -792,6 +792,38 @@ static void damaged_ones_are_refused_and_repaired(enum reboot kind)
 	}
 }
 
+static void die_in_commit(const char *name)
+{
+	if (strcmp(name, "journal: full on the disk") == 0)
+		kill(getpid(), SIGKILL);
+}
+
+static void sync_halfway(void)
+{
+	ushm_space *sp = world_open();
+
+	CHECK_EQ(ushm_get(sp, 1, 0, 0, &shared->id), 0);
+	strcpy(attach(sp, shared->id), "half");
+	ushm_step_hook = die_in_commit;
+	(void)ushm_sync_segment(sp, shared->id, 0);
+}
+
+/* What the journal has is some pages: the rest of the contents is lost. */
+static void journal_is_no_substitute_for_contents(enum reboot kind)
+{
+	char data[200];
+
+	(void)kind;
+	CHECK_EQ(world_run(write_and_exit), 0);
+	CHECK_EQ(world_run(sync_halfway), -SIGKILL);
+	world_reboot(REMOVED);
+	snprintf(data, sizeof(data), "%s/seg.0.data", world_dir);
+	CHECK_EQ(truncate(data, 0), 0);
+	CHECK_EQ(world_run(try_to_open), EPROTO);
+	CHECK_EQ(truncate(data, 3 * 4096L), 0);
+	CHECK_EQ(world_run(try_to_open), 0);
+}
+
 /* In use, the registry and the memory say what should be on disk. */
 static void make_two_and_damage(void)
 {
@@ -868,6 +900,7 @@ static const struct {
 	CASE(ordinary_ones_stay_ordinary),
 	CASE(full_disk_loses_nothing),
 	CASE(damaged_ones_are_refused_and_repaired),
+	CASE(journal_is_no_substitute_for_contents),
 	CASE(disk_is_repaired_while_in_use),
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
