@@ -195,10 +195,9 @@ int record_remove(int dir, const char *name)
 {
 	int r = sys_unlinkat(dir, name, 0);
 
-	if (r == -ENOENT)
-		return 0;
 	step("record: removed");
-	return r < 0 ? r : record_flush_names(dir);
+	/* Who removed it before us may not have come to this. */
+	return r < 0 && r != -ENOENT ? r : record_flush_names(dir);
 }
 
 void record_segment_name(int id, const char *what, char buf[RECORD_NAME])

@@ -103,7 +103,7 @@ int record_read(int dir, const char *name, uint64_t magic,
 int record_read_open(int fd, uint64_t magic, struct record_head *ret,
 		     size_t size);
 
-/* No such name any more, also after a power cut. 0 if there was none. */
+/* No such name any more, also after a power cut: whoever removed it. */
 int record_remove(int dir, const char *name);
 
 /* Flush the names of a directory. */

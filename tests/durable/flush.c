@@ -9,6 +9,7 @@
  *   When the operation returns, nothing is left to lose.
  */
 #include <dirent.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -216,9 +217,56 @@ static void done(void)
 	fflush(stdout);
 }
 
+/* ------------------------------------------------ what others left undone */
+
+static const char *die_at;
+
+static void die_there(const char *name)
+{
+	if (strcmp(name, die_at) == 0)
+		kill(getpid(), SIGKILL);
+}
+
+static void create_and_die(void)
+{
+	ushm_space *sp = world_open();
+	int id;
+
+	ushm_step_hook = die_there;
+	(void)ushm_get(sp, 7, 4096, IPC_CREAT | 0600, &id);
+}
+
+static void create(void)
+{
+	ushm_space *sp = world_open();
+	int id;
+
+	ushm_call_hook = on_call;
+	CHECK_EQ(ushm_get(sp, 7, 4096, IPC_CREAT | 0600, &id), 0);
+	done();
+}
+
+/* A killed process has removed a record, and did not come to flush that: the
+ * disk may have it still. */
+static void flush_for_the_killed(void)
+{
+	world_now = "what the killed removed";
+	world_anew();
+	die_at = "record: in place";
+	CHECK_EQ(world_run(create_and_die), -SIGKILL);
+	CHECK_EQ(world_count("*.record"), 1);
+	list(&flushed);
+	die_at = "record: removed";
+	CHECK_EQ(world_run(create_and_die), -SIGKILL);
+	CHECK_EQ(world_count("*.record"), 0);
+	CHECK_EQ(world_run(create), 0);
+	printf("%s\n", world_now);
+}
+
 void flush_before_return(void)
 {
 	kill_begin();
+	flush_for_the_killed();
 	operation_arm = arm;
 	operation_done = done;
 	for (unsigned i = 0; i < noperations; i++) {
