@@ -367,11 +367,14 @@ int durable_note_sync(struct space *sp, uint32_t index, uint32_t seq)
 int durable_destroy(struct space *sp, uint32_t index, uint32_t seq)
 {
 	static const char *const files[] = { "data", "journal" };
-	int id = id_of(sp, index, seq), r = change_lock(sp);
+	int id = id_of(sp, index, seq), r = change_lock(sp), data;
 	char name[RECORD_NAME];
 
 	if (r < 0)
 		return r;
+	/* Who syncs it would make a journal anew. Where the file cannot be
+	 * opened, nobody does. */
+	data = durable_data_lock(sp->durable.dir, id, &sp->signals);
 	r = record_drop(sp, id);
 	for (size_t i = 0; r == 0 && i < 2; i++) {
 		record_segment_name(id, files[i], name);
@@ -379,6 +382,8 @@ int durable_destroy(struct space *sp, uint32_t index, uint32_t seq)
 		if (r == -ENOENT)
 			r = 0;
 	}
+	if (data >= 0)
+		durable_data_unlock(data);
 	step("durable: destroyed");
 	change_unlock(sp);
 	return r;

@@ -7,7 +7,9 @@
  * committed by a redo journal (backing/journal.h). A segment that nobody has
  * attached, and that is not marked UNSYNCED, is on disk as it is in memory.
  * Lock: a lock on the data file from the comparison to the end of the commit,
- * so that no sync writes what it saw before another one; 'local' around all.
+ * so that no sync writes what it saw before another one, and none that is under
+ * way leaves a journal where its segment is gone; 'local' around all. CHANGING
+ * may be held when it is taken, and is not taken under it.
  * The registry's only to look, and to take the mark away: if nobody has been
  * attached since before the comparison, which the segment's guard tells.
  * Crash: the journal is complete, and whoever syncs or restores next finishes,
@@ -41,6 +43,25 @@ static int data_open(int disk, int id)
 	return fd == -ELOOP || fd == -EISDIR || fd == -ENXIO ? -EPROTO : fd;
 }
 
+int durable_data_lock(int disk, int id, const uint64_t *signals)
+{
+	int data = data_open(disk, id), r;
+
+	if (data < 0)
+		return data;
+	r = durable_lock(data, F_WRLCK, 0, signals);
+	if (r == 0)
+		return data;
+	(void)sys_close(data);
+	return r;
+}
+
+void durable_data_unlock(int data)
+{
+	(void)sys_lock(data, F_UNLCK, 0, 1, false);
+	(void)sys_close(data);
+}
+
 /* The file is ours alone: a regular one of this size. */
 static int data_check(int fd, uint64_t size)
 {
@@ -49,6 +70,8 @@ static int data_check(int fd, uint64_t size)
 
 	if (r < 0)
 		return r;
+	if (st.nlink == 0) /* the segment went before we got the lock */
+		return -ENOENT;
 	return S_ISREG(st.mode) && st.size == size ? 0 : -EPROTO;
 }
 
@@ -187,14 +210,11 @@ int durable_copy(int disk, int id, int from, uint64_t size,
 	struct copy c = { .from = from, .size = size };
 	int r;
 
-	c.data = data_open(disk, id);
+	c.data = durable_data_lock(disk, id, signals);
 	if (c.data < 0)
 		return c.data;
-	r = durable_lock(c.data, F_WRLCK, 0, signals);
-	if (r == 0)
-		r = copy_locked(&c, disk, id);
-	(void)sys_lock(c.data, F_UNLCK, 0, 1, false);
-	(void)sys_close(c.data);
+	r = copy_locked(&c, disk, id);
+	durable_data_unlock(c.data);
 	return r;
 }
 
@@ -298,6 +318,8 @@ int durable_sync_index(struct space *sp, uint32_t index, uint32_t seq)
 	durable_disk_release(sp);
 	if (r == 0)
 		unmark(sp, index, &before);
+	if (r == -ENOENT) /* that is how it looks when it goes meanwhile */
+		r = read_live(sp, index, seq, &before) ?: r;
 	return r;
 }
 

@@ -15,6 +15,11 @@
 int durable_copy(int disk, int id, int from, uint64_t size,
 		 const uint64_t *signals);
 
+/* Wait until nobody syncs the segment, and nobody will: a descriptor, or
+ * -errno; -ENOENT when there are no contents. */
+int durable_data_lock(int disk, int id, const uint64_t *signals);
+void durable_data_unlock(int data);
+
 /*
  * The reverse, into a file of zeros: finishes first what a sync had begun.
  * -ENOENT, -EPROTO: there are no contents of this size.

@@ -46,8 +46,8 @@ static void sync_segment(struct sync *s, int id)
 			printf("segment %d is on disk\n", id);
 		return;
 	}
-	if (r == -EIDRM && s->all)
-		return; /* removed: it has nothing to keep */
+	if ((r == -EIDRM || r == -EINVAL) && s->all)
+		return; /* removed, just now perhaps: it has nothing to keep */
 	s->failed = true;
 	if (r == -EOPNOTSUPP)
 		message_error("%s: is not a durable namespace",

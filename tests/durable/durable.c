@@ -39,8 +39,8 @@ static struct shared {
 	struct ushm_segment seg[KINDS];
 	int id;
 	volatile int go;
-	bool looked; /* attached by the test itself ... */
-	bool crowd;  /* ... several times at once */
+	volatile bool looked; /* attached by the test itself ... */
+	bool crowd;	      /* ... several times at once */
 } * shared;
 
 static char *attach(ushm_space *sp, int id)
@@ -446,6 +446,53 @@ static void find_none(void)
 static void removed_ones_stay_away(enum reboot kind)
 {
 	CHECK_EQ(world_run(remove_two), -SIGKILL);
+	world_reboot(kind);
+	CHECK_EQ(world_run(find_none), 0);
+}
+
+static void when_compared_linger(const char *name)
+{
+	when_compared(name);
+	if (strcmp(name, "durable: compared") == 0)
+		usleep(50000);
+}
+
+static void sync_what_goes(void)
+{
+	ushm_space *sp = world_open();
+	int r;
+
+	while (!shared->looked)
+		usleep(1000);
+	ushm_step_hook = when_compared_linger;
+	r = ushm_sync_segment(sp, shared->id, 0);
+	ushm_step_hook = NULL;
+	CHECK(r == -EINVAL || r == -EIDRM);
+}
+
+static void removed_during_a_sync_it_leaves_nothing(enum reboot kind)
+{
+	ushm_space *sp;
+	pid_t pid;
+	char *p;
+
+	CHECK_EQ(world_run(write_and_exit), 0);
+	pid = fork();
+	if (pid == 0) {
+		sp = world_open();
+		p = attach(sp, shared->id);
+		strcpy(p, "never to be seen");
+		shared->looked = true;
+		while (shared->go != 1)
+			usleep(1000);
+		shared->go = 2;
+		CHECK_EQ(ushm_remove(sp, shared->id), 0);
+		CHECK_EQ(ushm_detach(sp, p), 0);
+		exit(0);
+	}
+	CHECK_EQ(world_run(sync_what_goes), 0);
+	waitpid(pid, NULL, 0);
+	CHECK_EQ(world_run(find_none), 0);
 	world_reboot(kind);
 	CHECK_EQ(world_run(find_none), 0);
 }
@@ -891,6 +938,7 @@ static const struct {
 	CASE(sync_while_others_write),
 	CASE(writers_are_killed_and_nobody_syncs),
 	CASE(removed_ones_stay_away),
+	CASE(removed_during_a_sync_it_leaves_nothing),
 	CASE(ids_and_limits_stay),
 	CASE(forced_ones_go_with_their_users),
 	CASE(many_openers_restore_once),
