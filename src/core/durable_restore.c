@@ -27,6 +27,7 @@ struct restore {
 	int work;
 	struct text *why;
 	uint32_t last_index, last_seq; /* where ids go on */
+	uint64_t promised, filled;     /* bytes of memory, of those with room */
 };
 
 static int refuse(struct text *why, int r, const char *name, const char *what)
@@ -104,19 +105,35 @@ static int insert(struct restore *re, const struct record_segment *s)
 	return 0;
 }
 
+/* As when it was made: what programs store later has room. 1: if it is taken at
+ * once. */
+static int find_room(const struct restore *re, const struct record_segment *s,
+		     uint64_t size)
+{
+	int r;
+
+	if (s->flags & SEG_NORESERVE)
+		return 0;
+	r = backing_file.room(re->door->work, size, re->promised, re->filled);
+	return r == -ENOMEM ? -ENOSPC : r;
+}
+
 /* Its memory. -EPROTO: there are no such contents on disk. */
 static int fill_file(struct restore *re, const struct record_segment *s)
 {
 	uint64_t size = backing_size(s->size, s->flags & SEG_HUGE);
 	char path[DURABLE_WORK_ROOM + 64];
+	int fd, take, r;
 	struct text t;
-	int fd, r;
 
 	text_init(&t, path, sizeof(path));
 	text_str(&t, re->door->work);
 	text_str(&t, "/");
 	work_name(&t, re->door->uid, s->id);
-	r = backing_file.create(path, size, false);
+	take = find_room(re, s, size);
+	if (take < 0)
+		return take;
+	r = backing_file.create(path, size, take != 0);
 	if (r < 0)
 		return r;
 	fd = sys_openat(AT_FDCWD, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -124,6 +141,10 @@ static int fill_file(struct restore *re, const struct record_segment *s)
 		return fd;
 	r = durable_fill(re->door->dir, s->id, fd, size);
 	(void)sys_close(fd);
+	if (!(s->flags & SEG_NORESERVE)) {
+		re->promised += size;
+		re->filled += backing_file.resident(path);
+	}
 	return r == -ENOENT ? -EPROTO : r;
 }
 

@@ -671,6 +671,60 @@ static void other_shm_is_refused_while_in_use(enum reboot kind)
 	CHECK_EQ(world_run(find_all), 0);
 }
 
+static void make_a_large_one(void)
+{
+	ushm_space *sp = world_open();
+	int id;
+
+	CHECK_EQ(ushm_get(sp, 1, 32 << 20, IPC_CREAT | 0600, &id), 0);
+	CHECK_EQ(ushm_get(sp, 2, 32 << 20, IPC_CREAT | SHM_NORESERVE | 0600,
+			  &id),
+		 0);
+}
+
+/* As shmget() has it: what may be stored into later has room. */
+static void open_in(const char *room)
+{
+	ushm_space *sp;
+
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", "/dev/shm", "tmpfs", 0, room) < 0)
+		_exit(77);
+	if (try_open() != 0)
+		_exit(try_open());
+	sp = world_open();
+	CHECK_EQ(ushm_get(sp, 1, 0, 0, &shared->id), 0);
+	memset(attach(sp, shared->id), 1, 32 << 20);
+	_exit(0);
+}
+
+static void open_in_16m(void)
+{
+	open_in("size=16m");
+}
+
+static void open_in_48m(void)
+{
+	open_in("size=48m");
+}
+
+static void without_room_for_all_it_is_refused(enum reboot kind)
+{
+	int status;
+
+	(void)kind;
+	CHECK_EQ(world_run(make_a_large_one), 0);
+	world_reboot(REMOVED);
+	status = world_run(open_in_16m);
+	if (status == 77) {
+		printf("skipped: no mount namespace to be had\n");
+		return;
+	}
+	CHECK_EQ(status, ENOSPC);
+	CHECK_EQ(world_run(open_in_48m), 0);
+}
+
 /* ------------------------------------------------------------ other users */
 
 static void open_as_nobody(void)
@@ -944,6 +998,7 @@ static const struct {
 	CASE(many_openers_restore_once),
 	CASE(users_without_directory_keep_others_out),
 	CASE(other_shm_is_refused_while_in_use),
+	CASE(without_room_for_all_it_is_refused),
 	CASE(other_users_and_doors_are_refused),
 	CASE(ordinary_ones_stay_ordinary),
 	CASE(full_disk_loses_nothing),
