@@ -86,6 +86,19 @@ static int marker_open(int dir)
 			  O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 }
 
+/* The directory may be a new one: its name, too, outlives a power cut. */
+static int flush_own_name(int dir)
+{
+	int above = sys_openat(dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	int r;
+
+	if (above < 0)
+		return above;
+	r = record_flush_names(above);
+	(void)sys_close(above);
+	return r == -EACCES ? 0 : r; /* that is as far as we can do it */
+}
+
 static int marker_make(int dir, uint32_t uid,
 		       const struct registry_shape *shape, struct text *why)
 {
@@ -110,7 +123,10 @@ static int marker_make(int dir, uint32_t uid,
 			     &g))
 		return refuse(why, -EINVAL,
 			      "cannot be made with these capacities");
-	r = record_create(dir, "durable", RECORD_MARKER, &m.head, sizeof(m));
+	r = flush_own_name(dir);
+	if (r == 0)
+		r = record_create(dir, "durable", RECORD_MARKER, &m.head,
+				  sizeof(m));
 	if (r < 0 && r != -EEXIST)
 		return refuse(why, r, "cannot be made durable");
 	return 0;

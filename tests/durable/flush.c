@@ -263,9 +263,49 @@ static void flush_for_the_killed(void)
 	printf("%s\n", world_now);
 }
 
+static bool parent_flushed;
+
+static long on_parent(long n, long a, long b)
+{
+	char link[64], path[256];
+	ssize_t length;
+
+	(void)b;
+	if (n != SYS_fsync)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%ld", a);
+	length = readlink(link, path, sizeof(path) - 1);
+	path[length < 0 ? 0 : length] = '\0';
+	if (strncmp(path, world_dir, strlen(path)) == 0 &&
+	    world_dir[strlen(path)] == '/')
+		parent_flushed = true;
+	return 0;
+}
+
+static void make_it(void)
+{
+	struct ushm_problem problem;
+	ushm_space *sp;
+
+	ushm_call_hook = on_parent;
+	CHECK_EQ(ushm_open(world_dir, USHM_CREATE | USHM_DURABLE, NULL, &sp,
+			   &problem),
+		 0);
+	CHECK(parent_flushed);
+}
+
+/* The directory itself has a name too. */
+static void flush_the_name_of_a_new_one(void)
+{
+	world_now = "a new one";
+	world_nowhere();
+	CHECK_EQ(world_run(make_it), 0);
+}
+
 void flush_before_return(void)
 {
 	kill_begin();
+	flush_the_name_of_a_new_one();
 	flush_for_the_killed();
 	operation_arm = arm;
 	operation_done = done;

@@ -98,14 +98,19 @@ void world_end(void)
 	remove_tree(base);
 }
 
+void world_nowhere(void)
+{
+	remove_work();
+	remove_tree(world_dir);
+}
+
 void world_anew(void)
 {
 	struct ushm_problem problem;
 	ushm_space *sp;
 	pid_t pid;
 
-	remove_work();
-	remove_tree(world_dir);
+	world_nowhere();
 	pid = fork();
 	if (pid == 0) {
 		if (ushm_open(world_dir, USHM_CREATE | USHM_DURABLE, NULL, &sp,

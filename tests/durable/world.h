@@ -22,8 +22,9 @@ void world_here(void);
 void world_begin(void);
 void world_end(void);
 
-/* Removed first: nothing is left of an earlier one. */
+/* Removed first: nothing is left of an earlier one. Or not made again. */
 void world_anew(void);
+void world_nowhere(void);
 
 enum reboot {
 	REMOVED,    /* the working directory is gone */
