@@ -478,8 +478,9 @@ int durable_enter(int dir, bool make, const struct registry_shape *shape,
 int durable_join(struct durable *d, const struct durable_door *door,
 		 const char *path, const struct sys_stat *st)
 {
-	/* The description lives on in it, and with it IN_USE. */
-	void *hold = sys_mmap(NULL, LAYOUT_PAGE, PROT_NONE, MAP_SHARED,
+	/* The description lives on in it, and with it IN_USE. Private: some
+	 * file systems refuse to share, and nobody looks at the page. */
+	void *hold = sys_mmap(NULL, LAYOUT_PAGE, PROT_NONE, MAP_PRIVATE,
 			      door->marker, 0);
 
 	if (sys_failed(hold))
