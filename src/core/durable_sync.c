@@ -107,80 +107,142 @@ static uint64_t next_data(int fd, uint64_t from, uint64_t end)
 
 /* ------------------------------------------------------------ comparison */
 
-/* Memory for one sync, of which only what is used is ever touched. */
+/* Memory that grows, to twice as much each time, and may move then. */
+struct heap {
+	char *base;
+	size_t room;
+};
+
+static int heap_reach(struct heap *h, uint64_t size)
+{
+	size_t room = h->room ? h->room : CHUNK;
+	char *base;
+
+	if (size <= h->room)
+		return 0;
+	if (size > SIZE_MAX / 4)
+		return -ENOMEM;
+	while (room < size)
+		room *= 2;
+	if (h->base)
+		base = sys_mremap(h->base, h->room, room, MREMAP_MAYMOVE, NULL);
+	else
+		base = sys_mmap(NULL, room, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_failed(base))
+		return (int)(intptr_t)base;
+	h->base = base;
+	h->room = room;
+	return 0;
+}
+
+static void heap_end(struct heap *h)
+{
+	if (h->base)
+		(void)sys_munmap(h->base, h->room);
+}
+
+/* One sync. */
 struct copy {
 	int from, data;
 	uint64_t size;
-	void *base;
-	size_t room;
-	char *ours, *theirs; /* a chunk each */
-	char *pages;	     /* copies of those that differ ... */
-	uint64_t used;	     /* ... so far, in bytes */
-	struct journal_run *runs;
+	struct heap chunks; /* one of each file */
+	struct heap pages;  /* copies of those that differ ... */
+	uint64_t used;	    /* ... so far, in bytes */
+	struct heap runs;
 	size_t nruns;
 };
 
-static int copy_begin(struct copy *c)
+static struct journal_run *runs_of(const struct copy *c)
 {
-	uint64_t runs = (c->size / PAGE + 2) / 2 * sizeof(*c->runs);
-	uint64_t room = 2 * CHUNK + c->size + runs;
-	char *base;
-
-	if (room > SIZE_MAX / 2)
-		return -ENOMEM;
-	base = sys_mmap(NULL, (size_t)room, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (sys_failed(base))
-		return (int)(intptr_t)base;
-	c->base = base;
-	c->room = (size_t)room;
-	c->ours = base;
-	c->theirs = base + CHUNK;
-	c->pages = base + 2 * CHUNK;
-	c->runs = (void *)(c->pages + c->size); /* whole pages */
-	return 0;
+	return (void *)c->runs.base;
 }
 
 static void copy_end(struct copy *c)
 {
-	(void)sys_munmap(c->base, c->room);
+	heap_end(&c->chunks);
+	heap_end(&c->pages);
+	heap_end(&c->runs);
 }
 
-/* The page at 'offset' differs. It may lengthen the last run. */
-static void keep_page(struct copy *c, const char *page, uint64_t offset)
+/* Does the last run end at 'offset'? */
+static struct journal_run *run_before(const struct copy *c, uint64_t offset)
 {
-	struct journal_run *last = c->runs + c->nruns - 1;
-	char *to = c->pages + c->used;
+	struct journal_run *last;
 
-	memcpy(to, page, PAGE);
+	if (!c->nruns)
+		return NULL;
+	last = runs_of(c) + c->nruns - 1;
+	return last->offset + last->length == offset ? last : NULL;
+}
+
+/* The page at 'offset' differs. */
+static int keep_page(struct copy *c, const char *page, uint64_t offset)
+{
+	struct journal_run *run = run_before(c, offset);
+	int r = heap_reach(&c->pages, c->used + PAGE);
+
+	if (r == 0 && !run)
+		r = heap_reach(&c->runs, (c->nruns + 1) * sizeof(*run));
+	if (r < 0)
+		return r;
+	memcpy(c->pages.base + c->used, page, PAGE);
 	c->used += PAGE;
-	if (c->nruns && last->offset + last->length == offset)
-		last->length += PAGE;
+	if (run)
+		run->length += PAGE;
 	else
-		c->runs[c->nruns++] = (struct journal_run){ offset, to, PAGE };
+		runs_of(c)[c->nruns++] = (struct journal_run){ offset, NULL,
+							       PAGE };
+	return 0;
+}
+
+/* Now that the pages do not move any more. */
+static void place_runs(struct copy *c)
+{
+	const char *at = c->pages.base;
+
+	for (size_t i = 0; i < c->nruns; i++) {
+		runs_of(c)[i].data = at;
+		at += runs_of(c)[i].length;
+	}
+}
+
+/* 'n' bytes at 'at'. What the disk cannot read any more differs: it can be
+ * written, and may be read then. */
+static int compare_chunk(struct copy *c, uint64_t at, uint64_t n)
+{
+	char *ours = c->chunks.base, *theirs = ours + CHUNK;
+	bool lost;
+	int r;
+
+	r = transfer_get(c->from, at, ours, (size_t)n);
+	if (r < 0)
+		return r;
+	r = transfer_get(c->data, at, theirs, (size_t)n);
+	lost = r == -EIO;
+	if (lost)
+		r = 0;
+	for (uint64_t p = 0; r == 0 && p < n; p += PAGE)
+		if (lost || memcmp(ours + p, theirs + p, PAGE) != 0)
+			r = keep_page(c, ours + p, at + p);
+	return r;
 }
 
 static int compare(struct copy *c)
 {
 	uint64_t at = 0, theirs, n;
-	int r;
+	int r = heap_reach(&c->chunks, 2 * CHUNK);
 
-	for (; at < c->size; at += n) {
+	for (; r == 0 && at < c->size; at += n) {
 		/* Where both have holes, both are zeros. */
 		theirs = next_data(c->data, at, c->size);
 		at = next_data(c->from, at, c->size);
 		at = at < theirs ? at : theirs;
 		n = c->size - at < CHUNK ? c->size - at : CHUNK;
-		r = transfer_get(c->from, at, c->ours, (size_t)n);
-		if (r == 0)
-			r = transfer_get(c->data, at, c->theirs, (size_t)n);
-		if (r < 0)
-			return r;
-		for (uint64_t p = 0; p < n; p += PAGE)
-			if (memcmp(c->ours + p, c->theirs + p, PAGE) != 0)
-				keep_page(c, c->ours + p, at + p);
+		r = compare_chunk(c, at, n);
 	}
-	return 0;
+	place_runs(c);
+	return r;
 }
 
 static int copy_locked(struct copy *c, int disk, int id)
@@ -191,15 +253,14 @@ static int copy_locked(struct copy *c, int disk, int id)
 	int r;
 
 	r = replay(disk, id, c->data, c->size);
-	if (r == 0)
-		r = copy_begin(c);
 	if (r < 0)
 		return r;
 	r = compare(c);
 	step("durable: compared");
 	record_segment_name(id, "journal", name);
 	if (r == 0 && c->nruns)
-		r = journal_commit(&place, c->data, c->runs, c->nruns, c->size);
+		r = journal_commit(&place, c->data, runs_of(c), c->nruns,
+				   c->size);
 	copy_end(c);
 	return r;
 }

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -818,6 +819,91 @@ static void full_disk_loses_nothing(enum reboot kind)
 	CHECK_EQ(world_run(read_it), 0);
 }
 
+/* ushm.h says: memory for the pages that have changed. */
+static void sync_with_little_address_space(void)
+{
+	struct rlimit limit;
+	ushm_space *sp = world_open();
+	unsigned long pages = 0;
+	char *p;
+	FILE *f;
+
+	CHECK_EQ(ushm_get(sp, 5, 64 << 20, IPC_CREAT | 0600, &shared->id), 0);
+	p = attach(sp, shared->id);
+	for (size_t at = 0; at < 4 << 20; at += 2 * 4096)
+		p[at] = 1;
+	f = fopen("/proc/self/statm", "r");
+	CHECK(f && fscanf(f, "%lu", &pages) == 1);
+	limit.rlim_cur = limit.rlim_max = (pages << 12) + (16 << 20);
+	CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+	CHECK_EQ(ushm_sync_segment(sp, shared->id, 0), 0);
+	for (size_t at = 0; at < 4 << 20; at += 4096)
+		p[at] = 2;
+	CHECK_EQ(ushm_sync_segment(sp, shared->id, 0), 0);
+	kill(getpid(), SIGKILL);
+}
+
+static void read_what_that_was(void)
+{
+	char *p = attach(world_open(), shared->id);
+
+	for (size_t at = 0; at < 64 << 20; at += 4096)
+		if (p[at] != (at < 4 << 20 ? 2 : 0)) {
+			FAIL("%d at %zu", p[at], at);
+			break;
+		}
+}
+
+static void large_ones_are_synced_in_little_room(enum reboot kind)
+{
+	CHECK_EQ(world_run(sync_with_little_address_space), -SIGKILL);
+	world_reboot(kind);
+	CHECK_EQ(world_run(read_what_that_was), 0);
+}
+
+/* The disk cannot read the old contents any more: the new ones it can write. */
+static int unreadable;
+
+static long on_read(long n, long a, long b)
+{
+	char link[64], path[256];
+	ssize_t length;
+
+	(void)b;
+	if (n != SYS_pread64)
+		return 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%ld", a);
+	length = readlink(link, path, sizeof(path) - 1);
+	path[length < 0 ? 0 : length] = '\0';
+	if (!strstr(path, ".data") || unreadable-- <= 0)
+		return 0;
+	return -EIO;
+}
+
+static void sync_what_is_unreadable(void)
+{
+	ushm_space *sp = world_open();
+	char *p;
+
+	CHECK_EQ(ushm_get(sp, 1, 0, 0, &shared->id), 0);
+	p = attach(sp, shared->id);
+	strcpy(p, "written anew");
+	unreadable = 1;
+	ushm_call_hook = on_read;
+	CHECK_EQ(ushm_sync_segment(sp, shared->id, 0), 0);
+	CHECK_EQ(unreadable, 0);
+	kill(getpid(), SIGKILL);
+}
+
+static void what_cannot_be_read_is_written(enum reboot kind)
+{
+	CHECK_EQ(world_run(write_and_exit), 0);
+	CHECK_EQ(world_run(sync_what_is_unreadable), -SIGKILL);
+	world_reboot(kind);
+	expected = "written anew";
+	CHECK_EQ(world_run(read_it), 0);
+}
+
 /* ------------------------------------------------------------------ damage */
 
 static void make_two(void)
@@ -1002,6 +1088,8 @@ static const struct {
 	CASE(other_users_and_doors_are_refused),
 	CASE(ordinary_ones_stay_ordinary),
 	CASE(full_disk_loses_nothing),
+	CASE(large_ones_are_synced_in_little_room),
+	CASE(what_cannot_be_read_is_written),
 	CASE(damaged_ones_are_refused_and_repaired),
 	CASE(journal_is_no_substitute_for_contents),
 	CASE(disk_is_repaired_while_in_use),
