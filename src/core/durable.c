@@ -86,6 +86,20 @@ static int marker_open(int dir)
 			  O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
 }
 
+/* A file of somebody else's that we would remove, or read. Our own are there
+ * where only the marker was lost. */
+static bool is_taken(int dir, const char *name, uint64_t magic, size_t size)
+{
+	union {
+		struct record_head head;
+		struct record_work work;
+		struct record_limits limits;
+	} any;
+	int r = record_read(dir, name, magic, &any.head, size);
+
+	return r < 0 && r != -ENOENT;
+}
+
 /* The directory may be a new one: its name, too, outlives a power cut. */
 static int flush_own_name(int dir)
 {
@@ -114,6 +128,13 @@ static int marker_make(int dir, uint32_t uid,
 	if (sys_stat(dir, name, AT_SYMLINK_NOFOLLOW, &st) == 0)
 		return refuse(why, -EEXIST,
 			      "has a namespace that is not durable");
+	if (is_taken(dir, "work", RECORD_WORK, sizeof(struct record_work)))
+		return refuse(why, -EEXIST,
+			      "has a file work that is not ushm's");
+	if (is_taken(dir, "limits", RECORD_LIMITS,
+		     sizeof(struct record_limits)))
+		return refuse(why, -EEXIST,
+			      "has a file limits that is not ushm's");
 	m.max_segments = m.max_segments ?: HEADER_SEGMENTS;
 	m.max_procs = m.max_procs ?: HEADER_PROCS;
 	m.max_attaches = m.max_attaches ?: HEADER_ATTACHES;
