@@ -298,6 +298,7 @@ static bool is_unfinished(int dir, const char *name)
 		return false;
 	if (end[4] == '\0')
 		return strncmp(name, "seg.", 4) == 0 ||
+		       strcmp(name, "durable.new") == 0 ||
 		       strcmp(name, "limits.new") == 0 ||
 		       strcmp(name, "work.new") == 0;
 	/* Makers of the marker wait for nobody. */

@@ -94,7 +94,8 @@ static int set_aside(struct disk_check *d, int id)
 		if (r < 0 && r != -ENOENT)
 			return r;
 	}
-	return record_flush_names(d->c->dir);
+	r = record_flush_names(d->aside);
+	return r < 0 ? r : record_flush_names(d->c->dir);
 }
 
 static void tell_aside(struct disk_check *d, const struct file *f, int id,
@@ -172,12 +173,14 @@ static int check_record(void *arg, int dir, const struct file *f)
 	return 0;
 }
 
-static void check_limits(struct check *c)
+static void check_limits(struct check *c, const struct registry_shape *shape)
 {
 	struct record_limits l;
 	int r = record_read(c->dir, "limits", RECORD_LIMITS, &l.head,
 			    sizeof(l));
 
+	if (r == 0 && !record_limits_good(&l, shape->max_segments))
+		r = -EPROTO;
 	if (r != -EPROTO)
 		return;
 	r = check_repairs(c) ? record_remove(c->dir, "limits") : 0;
@@ -203,7 +206,7 @@ static int check_disk(struct check *c, const struct durable_door *door)
 		(void)sys_close(d.aside);
 	if (r < 0)
 		return r;
-	check_limits(c);
+	check_limits(c, &door->shape);
 	check_tell_words(c, FATE_NOTED, "durable", NULL,
 			 "the namespace is durable and not being worked in: "
 			 "whoever opens it next restores % segments",

@@ -211,7 +211,7 @@ static int restore_limits(struct restore *re)
 	if (r == -ENOENT)
 		return 0;
 	if (r == -EPROTO ||
-	    (r == 0 && (l.shmmni > re->reg.max_segments || l.rmid_forced > 1)))
+	    (r == 0 && !record_limits_good(&l, re->reg.max_segments)))
 		return refuse(re->why, -EPROTO, "limits",
 			      " that is damaged: see 'ushm fsck'");
 	if (r < 0)

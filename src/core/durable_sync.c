@@ -440,12 +440,14 @@ void durable_tidy(struct space *sp)
 	struct durable *d = &sp->durable;
 	uint32_t index = 0, seq;
 	bool failed = false;
+	int r;
 
 	if (!load_relaxed(&sp->reg.h->due) || d->tidying || failed_lately(d))
 		return;
 	d->tidying = true;
 	while ((index = next_due(sp, index, &seq)) != UINT32_MAX) {
-		failed |= durable_sync_index(sp, index, seq) < 0;
+		r = durable_sync_index(sp, index, seq);
+		failed |= r < 0 && r != -EINVAL && r != -EIDRM; /* it went */
 		index++;
 	}
 	if (!failed)

@@ -229,3 +229,8 @@ bool record_segment_good(const struct record_segment *s, int id)
 	       !(s->mode & ~0777u) &&
 	       !(s->flags & ~(uint32_t)(SEG_HUGE | SEG_NORESERVE));
 }
+
+bool record_limits_good(const struct record_limits *l, uint64_t max_segments)
+{
+	return l->shmmni <= max_segments && l->rmid_forced <= 1;
+}

@@ -118,4 +118,7 @@ int record_segment_id(const char *name, const char *what);
 /* Can there be such a segment, and is it 'id'? */
 bool record_segment_good(const struct record_segment *s, int id);
 
+/* Can a registry of this capacity have such limits? */
+bool record_limits_good(const struct record_limits *l, uint64_t max_segments);
+
 #endif

@@ -979,6 +979,46 @@ static void damaged_ones_are_refused_and_repaired(enum reboot kind)
 	}
 }
 
+static void make_for_more(void)
+{
+	const struct ushm_options options = { .max_segments = 100000 };
+	struct ushm_problem problem;
+	ushm_space *sp;
+	int id;
+
+	CHECK_EQ(ushm_open(world_dir, USHM_CREATE | USHM_DURABLE, &options, &sp,
+			   &problem),
+		 0);
+	CHECK_EQ(ushm_get(sp, 1, 4096, IPC_CREAT | 0600, &id), 0);
+	CHECK_EQ(ushm_limit_set(sp, USHM_SHMMAX, 1 << 20), 0);
+}
+
+static void repair_the_marker(void)
+{
+	ushm_space *sp;
+	int id;
+
+	for (int i = 0; i < 3; i++)
+		(void)world_check(USHM_REPAIR);
+	sp = world_open();
+	CHECK_EQ(ushm_get(sp, 1, 0, 0, &id), 0);
+	CHECK_RIGHT();
+}
+
+/* A new one has the standard capacities: the limits may be beyond them. */
+static void limits_fit_a_marker_that_was_repaired(enum reboot kind)
+{
+	char marker[200];
+
+	(void)kind;
+	world_nowhere();
+	CHECK_EQ(world_run(make_for_more), 0);
+	world_reboot(REMOVED);
+	snprintf(marker, sizeof(marker), "%s/durable", world_dir);
+	CHECK_EQ(truncate(marker, 1), 0);
+	CHECK_EQ(world_run(repair_the_marker), 0);
+}
+
 static void die_in_commit(const char *name)
 {
 	if (strcmp(name, "journal: full on the disk") == 0)
@@ -1091,6 +1131,7 @@ static const struct {
 	CASE(large_ones_are_synced_in_little_room),
 	CASE(what_cannot_be_read_is_written),
 	CASE(damaged_ones_are_refused_and_repaired),
+	CASE(limits_fit_a_marker_that_was_repaired),
 	CASE(journal_is_no_substitute_for_contents),
 	CASE(disk_is_repaired_while_in_use),
 };
