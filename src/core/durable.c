@@ -57,8 +57,7 @@ int durable_lock(int marker, short type, unsigned byte, const uint64_t *signals)
 {
 	int r;
 
-	while ((r = sys_lock(marker, type, byte, 1, false)) == -EAGAIN ||
-	       r == -EACCES) {
+	while ((r = sys_lock(marker, type, byte, 1, false)) == -EAGAIN) {
 		pause_a_little();
 		signals_obey(signals);
 	}

@@ -726,6 +726,26 @@ static void without_room_for_all_it_is_refused(enum reboot kind)
 	CHECK_EQ(world_run(open_in_48m), 0);
 }
 
+/* A security module, say. */
+static long on_lock(long n, long a, long b)
+{
+	(void)a;
+	return n == SYS_fcntl && b == F_OFD_SETLK ? -EACCES : 0;
+}
+
+static void open_without_locks(void)
+{
+	alarm(10);
+	ushm_call_hook = on_lock;
+	_exit(try_open());
+}
+
+static void forbidden_locks_are_not_waited_for(enum reboot kind)
+{
+	(void)kind;
+	CHECK_EQ(world_run(open_without_locks), EACCES);
+}
+
 /* ------------------------------------------------------------ other users */
 
 static void open_as_nobody(void)
@@ -1125,6 +1145,7 @@ static const struct {
 	CASE(users_without_directory_keep_others_out),
 	CASE(other_shm_is_refused_while_in_use),
 	CASE(without_room_for_all_it_is_refused),
+	CASE(forbidden_locks_are_not_waited_for),
 	CASE(other_users_and_doors_are_refused),
 	CASE(ordinary_ones_stay_ordinary),
 	CASE(full_disk_loses_nothing),
