@@ -208,6 +208,19 @@ static void act_detach(void)
 	_exit(0);
 }
 
+/* Another one of the same key. */
+static void act_recreate(void)
+{
+	ushm_space *sp = world_open();
+	int id = id_of(sp), r;
+
+	operation_arm();
+	r = ushm_remove(sp, id);
+	if (r == 0)
+		r = ushm_get(sp, KEY, 4096, IPC_CREAT | 0600, &id);
+	returned(r);
+}
+
 static void act_limits(void)
 {
 	ushm_space *sp = world_open();
@@ -250,6 +263,7 @@ const struct operation operations[] = {
 	{ "set", make_one, act_set },
 	{ "remove", make_one, act_remove },
 	{ "remove attached", make_one, act_remove_attached },
+	{ "recreate", make_one, act_recreate },
 	{ "sync", make_one, act_sync },
 	{ "detach", make_one, act_detach },
 	{ "limits", make_none, act_limits },
@@ -279,6 +293,24 @@ static enum state see_existence(ushm_space *sp)
 		return NEITHER;
 	for (size_t i = 0; i < seg.size; i++)
 		if (((char *)p)[i] != ((char *)p)[0])
+			return NEITHER;
+	ushm_detach(sp, p);
+	return NEW;
+}
+
+static enum state see_other(ushm_space *sp)
+{
+	struct ushm_segment seg;
+	void *p;
+	int r = find(sp, &seg);
+
+	if (r == -ENOENT || (r == 0 && seg.size == PAGES * 4096))
+		return OLD;
+	if (r < 0 || seg.size != 4096 ||
+	    ushm_attach(sp, seg.id, NULL, 0, &p) < 0)
+		return NEITHER;
+	for (size_t i = 0; i < seg.size; i++)
+		if (((char *)p)[i] != 0)
 			return NEITHER;
 	ushm_detach(sp, p);
 	return NEW;
@@ -337,6 +369,7 @@ static const struct scenario {
 	{ "remove", make_one, act_remove, see_absence, false, false, false },
 	{ "remove attached", make_one, act_remove_attached, see_absence, false,
 	  false, false },
+	{ "recreate", make_one, act_recreate, see_other, false, false, false },
 	{ "sync", make_one, act_sync, see_contents, true, false, false },
 	{ "detach", make_one, act_detach, see_contents, true, true, false },
 	{ "limits", make_none, act_limits, see_limits, false, false, false },
@@ -380,7 +413,7 @@ static void do_it_again(void)
 	ushm_space *sp = world_open();
 	int id;
 
-	CHECK_EQ(ushm_get(sp, KEY, PAGES * 4096, IPC_CREAT | 0600, &id), 0);
+	CHECK_EQ(ushm_get(sp, KEY, 4096, IPC_CREAT | 0600, &id), 0);
 	CHECK_EQ(ushm_sync_segment(sp, id, 0), 0);
 	CHECK_EQ(ushm_remove(sp, id), 0);
 	CHECK_EQ(world_count("seg.*.record"), 0);
