@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/shm.h>
 
+#include "base/fsize.h"
 #include "core/durable_change.h"
 #include "core/files.h"
 #include "store/header.h"
@@ -119,7 +120,7 @@ static int resize(int dir, const char *name, uint64_t size)
 
 	if (fd < 0)
 		return fd;
-	r = sys_ftruncate(fd, size);
+	r = fsize_truncate(fd, size);
 	if (r == 0)
 		r = sys_fsync(fd);
 	(void)sys_close(fd);

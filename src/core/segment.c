@@ -102,10 +102,30 @@ static int reserve(struct space *sp, uint64_t pages,
 	}
 }
 
+static bool is_reserved(const struct space *sp,
+			const struct segment_reservation *res)
+{
+	const struct layout_segment *s = &sp->reg.segments[res->index];
+
+	return s->state == SEG_RESERVED && s->owner == sp->me &&
+	       s->seq == res->seq;
+}
+
 static void unreserve(struct space *sp, const struct segment_reservation *res)
 {
 	space_lock(sp);
-	segments_unreserve(&sp->reg, res);
+	if (is_reserved(sp, res)) { /* else it was given up */
+		segments_unreserve(&sp->reg, res);
+		undo_commit(&sp->reg);
+	}
+	space_unlock(sp);
+}
+
+/* The disk does not let it go: as what is doomed, it is tried again. */
+static void give_up(struct space *sp, const struct segment_reservation *res)
+{
+	space_lock(sp);
+	segments_doom(&sp->reg, res->index, space_slot(sp));
 	undo_commit(&sp->reg);
 	space_unlock(sp);
 }
@@ -151,8 +171,8 @@ static int publish_durably(struct space *sp,
 	if (r == 0)
 		r = publish(sp, res, n);
 	durable_change_end(sp, r == 0);
-	if (r < 0)
-		(void)durable_destroy(sp, res->index, res->seq);
+	if (r < 0 && durable_destroy(sp, res->index, res->seq) < 0)
+		give_up(sp, res);
 	return r;
 }
 

@@ -1213,6 +1213,8 @@ int main(int argc, char **argv)
 		kill_every_step();
 	else if (strcmp(part, "fail") == 0)
 		fail_every_call();
+	else if (strcmp(part, "lost") == 0)
+		lose_the_disk();
 	else if (strcmp(part, "flush") == 0)
 		flush_before_return();
 	else if (strcmp(part, "bytes") == 0)

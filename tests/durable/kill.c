@@ -82,6 +82,48 @@ static long on_call(long n, long a, long b)
 	return -with;
 }
 
+/* Is it about a file of the directory on disk, or that itself? */
+static bool is_on_disk(long n, long a, long b)
+{
+	bool named = n == SYS_openat || n == SYS_unlinkat ||
+		     n == SYS_renameat2 || n == SYS_newfstatat ||
+		     n == SYS_statx;
+	char link[64], path[256];
+	ssize_t length;
+
+	if (named && (int)a == AT_FDCWD)
+		return strncmp((char *)b, world_dir, strlen(world_dir)) == 0;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", (int)a);
+	length = readlink(link, path, sizeof(path) - 1);
+	path[length < 0 ? 0 : length] = '\0';
+	return strncmp(path, world_dir, strlen(world_dir)) == 0;
+}
+
+/* From one write or flush on, the disk takes nothing any more. */
+static long on_disk_call(long n, long a, long b)
+{
+	switch (n) {
+	case SYS_openat:
+	case SYS_write:
+	case SYS_pwrite64:
+	case SYS_pwritev:
+	case SYS_fsync:
+	case SYS_fdatasync:
+	case SYS_ftruncate:
+	case SYS_fallocate:
+	case SYS_renameat2:
+	case SYS_unlinkat:
+	case SYS_fchmod:
+		break;
+	default:
+		return 0;
+	}
+	if (!is_on_disk(n, a, b) || ++count < at)
+		return 0;
+	acted->met = true;
+	return -with;
+}
+
 void (*operation_arm)(void), (*operation_done)(void);
 
 static void returned(int r)
@@ -104,6 +146,12 @@ static void arm_failure(void)
 {
 	count = 0;
 	ushm_call_hook = on_call;
+}
+
+static void arm_death(void)
+{
+	count = 0;
+	ushm_call_hook = on_disk_call;
 }
 
 /* ------------------------------------------------------------- operations */
@@ -382,7 +430,8 @@ static const struct scenario {
 
 static const struct scenario *playing;
 static enum reboot rebooted;
-static bool certain; /* it is the new state by now */
+static bool certain;   /* it is the new state by now */
+static bool uncertain; /* whether it failed says nothing */
 
 static void judge(void)
 {
@@ -399,7 +448,8 @@ static void judge(void)
 		FAIL("neither the old nor the new state");
 	if (s == OLD && must_be_new)
 		FAIL("still the old state");
-	if (s == NEW && !must_be_new && acted->returned && !playing->in_memory)
+	if (s == NEW && !must_be_new && acted->returned &&
+	    !playing->in_memory && !uncertain)
 		FAIL("failed with %d, and yet the new state", acted->result);
 	CHECK_RIGHT();
 	if (rebooted == REMOVED)
@@ -485,6 +535,27 @@ void fail_every_call(void)
 		printf("%-16s %ld calls\n", scenarios[i].name, at - 1);
 		fflush(stdout);
 	}
+}
+
+/*
+ * What a call that failed had written already may be on the disk: nothing could
+ * take it back. But whoever opens the namespace finds one of the two states.
+ */
+void lose_the_disk(void)
+{
+	kill_begin();
+	operation_arm = arm_death;
+	uncertain = true;
+	for (size_t i = 0; i < SCENARIOS; i++) {
+		for (at = 1;; at++) {
+			with = at & 2 ? EROFS : EIO;
+			if (!play(&scenarios[i], at & 1 ? NOT_AT_ALL : REMOVED))
+				break;
+		}
+		printf("%-16s %ld calls\n", scenarios[i].name, at - 1);
+		fflush(stdout);
+	}
+	uncertain = false;
 }
 
 /* ------------------------------------------------------------------- bytes */

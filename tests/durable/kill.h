@@ -8,6 +8,9 @@ void kill_every_step(void);
 /* Each system call that an operation makes fails, with each errno. */
 void fail_every_call(void);
 
+/* The same when that call, and all after it on the disk, fail. */
+void lose_the_disk(void);
+
 /* What an operation has changed on disk is flushed, in an order in which a
  * power cut leaves one of two states, whatever subset of the rest the disk has.
  */
