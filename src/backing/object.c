@@ -11,6 +11,7 @@
  */
 #include "backing/object.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "backing/linger.h"
@@ -237,6 +238,16 @@ static int begin_use(struct object *o, unsigned flags, bool first)
 	return lost;
 }
 
+/* Has anybody ever used it? Asked before the header is mapped, too. */
+static bool was_used(const struct object *o)
+{
+	uint64_t users = 0;
+	long n = sys_pread(o->ctl, &users, sizeof(users),
+			   offsetof(struct object_header, users));
+
+	return n != 0 && (n != sizeof(users) || users != 0);
+}
+
 static int attach(struct object *o, int fd, unsigned flags)
 {
 	bool create = flags & OBJECT_CREATE, first = false;
@@ -262,7 +273,7 @@ static int attach(struct object *o, int fd, unsigned flags)
 		r = begin_use(o, flags, first);
 	/* What never worked is not left behind. What may hold somebody's
 	 * changes is. */
-	if (r < 0 && first && (!o->h || !o->h->users))
+	if (r < 0 && first && !was_used(o))
 		(void)object_remove_names(o);
 	return r;
 }

@@ -524,6 +524,38 @@ CASE("errors", what_cannot_be_written_stays_newer)
 	CHECK(!there_is_an_object(fd));
 }
 
+static long calls, failing_at;
+
+static long fail_one(long n, long a, long b)
+{
+	(void)a;
+	(void)b;
+	if (n != SYS_openat && n != SYS_mmap)
+		return 0;
+	return ++calls == failing_at ? -EMFILE : 0;
+}
+
+CASE("errors", what_a_killed_one_stored_outlives_a_map_that_fails)
+{
+	int fd = file_of("f", MANY), r;
+	void *p = NULL;
+
+	calls = failing_at = 0;
+	do {
+		NOTE("call %ld fails", ++failing_at);
+		CHECK(pwrite(fd, "a", 1, PAGE) == 1);
+		store_and_die("f", 2);
+		calls = 0;
+		ushm_call_hook = fail_one;
+		r = map(NULL, MANY, RW, MAP_SHARED, fd, 0, &p);
+		ushm_call_hook = NULL;
+		CHECK_EQ(unmap(r == 0 ? p : share(fd, MANY, RW, 0), MANY), 0);
+		CHECK_EQ(byte_of(fd, PAGE), '!');
+		CHECK(!there_is_an_object(fd));
+	} while (calls >= failing_at);
+	CHECK(failing_at > 10);
+}
+
 CASE("errors", a_file_size_limit_does_not_matter)
 {
 	struct rlimit limit = { PAGE, RLIM_INFINITY };
