@@ -318,12 +318,30 @@ int copy_push_again(struct object *o, uint64_t from, uint64_t to)
 	return push_pages(o, from & ~MASK, to, true);
 }
 
+/* The page where the next byte is that has memory. */
+static uint64_t next_data(int fd, uint64_t from)
+{
+	int64_t at = sys_lseek(fd, (int64_t)from, SEEK_DATA);
+
+	if (at == -ENXIO)
+		return UINT64_MAX & ~MASK;
+	return at < 0 ? from : (uint64_t)at & ~MASK;
+}
+
+/* Whoever may write to an object can make it as long as he likes: to look at a
+ * hole would give it memory. */
 int copy_dirty(struct object *o)
 {
+	uint64_t at = 0, shadow;
 	int n = 0;
 
-	for (uint64_t at = 0; at < o->size; at += OBJECT_PAGE)
+	for (; at < o->size; at += OBJECT_PAGE) {
+		shadow = next_data(o->ctl, at + OBJECT_PAGE) - OBJECT_PAGE;
+		at = lesser(next_data(o->pages, at), shadow);
+		if (at >= o->size)
+			break;
 		n += copy_newer(o, at) != 0;
+	}
 	return n;
 }
 

@@ -116,6 +116,20 @@ static struct object_header *header_of(int fd)
 	return p;
 }
 
+/* Both files of the object end there. */
+static void stretch(int fd, off_t size)
+{
+	struct sys_identity id = { 0 };
+	char path[100];
+
+	REQUIRE(sys_identity(fd, "", AT_EMPTY_PATH, &id) == 0);
+	snprintf(path, sizeof(path), "/dev/shm/ushm-file.%llx-%llx.ctl",
+		 (unsigned long long)id.dev, (unsigned long long)id.ino);
+	CHECK_EQ(truncate(path, size), 0);
+	*strrchr(path, '.') = '\0';
+	CHECK_EQ(truncate(path, size), 0);
+}
+
 CASE("gc", what_a_killed_program_stored_is_written)
 {
 	int fd = file_of("f", MANY);
@@ -331,6 +345,13 @@ CASE("gc", any_bytes_may_be_in_a_header)
 	collect(USHM_DRY_RUN);
 	CHECK_EQ(said.fate, USHM_FOUND);
 	CHECK(says("1 pages"));
+
+	NOTE("with a hole in it that memory cannot hold");
+	stretch(fd, (off_t)1 << 42);
+	collect(USHM_DRY_RUN);
+	CHECK_EQ(said.fate, USHM_FOUND);
+	CHECK(says("1 pages"));
+	CHECK(said.bytes < 1 << 20);
 
 	NOTE("never used");
 	h->magic = 0;
