@@ -17,6 +17,7 @@
 
 #include "base/fsize.h"
 #include "core/durable_change.h"
+#include "core/durable_sync.h"
 #include "core/files.h"
 #include "store/header.h"
 
@@ -112,7 +113,8 @@ static void tell_aside(struct disk_check *d, const struct file *f, int id,
 			 0, 0);
 }
 
-static int resize(int dir, const char *name, uint64_t size)
+/* A journal that is there has its bytes, and would set its own size again. */
+static int resize(int dir, int id, const char *name, uint64_t size)
 {
 	int fd = sys_openat(dir, name,
 			    O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
@@ -120,7 +122,9 @@ static int resize(int dir, const char *name, uint64_t size)
 
 	if (fd < 0)
 		return fd;
-	r = fsize_truncate(fd, size);
+	r = durable_replay(dir, id, fd);
+	if (r == 0)
+		r = fsize_truncate(fd, size);
 	if (r == 0)
 		r = sys_fsync(fd);
 	(void)sys_close(fd);
@@ -143,7 +147,8 @@ static void check_contents(struct disk_check *d, const struct file *f,
 		check_tell_words(
 			d->c,
 			check_fate(d->c, check_repairs(d->c)
-						 ? resize(d->c->dir, name, size)
+						 ? resize(d->c->dir, s->id,
+							  name, size)
 						 : 0),
 			"contents-size", name,
 			"has % bytes instead of %: what is missing is lost",

@@ -75,21 +75,29 @@ static int data_check(int fd, uint64_t size)
 	return S_ISREG(st.mode) && st.size == size ? 0 : -EPROTO;
 }
 
-/*
- * What a commit that was cut off had begun. The files of the directory belong
- * together, also in a copy of it. No commit changes the size: what is missing
- * is lost, and the journal, which may have some of it, would hide that.
- */
-static int replay(int disk, int id, int data, uint64_t size)
+/* The files of the directory belong together, also in a copy of it. */
+int durable_replay(int disk, int id, int data)
 {
 	char name[RECORD_NAME];
 	struct journal_place place = { disk, name };
-	int r = data_check(data, size);
+	int r;
 
-	if (r < 0)
-		return r;
 	record_segment_name(id, "journal", name);
 	r = journal_replay(&place, data, JOURNAL_ADOPT);
+	return r < 0 ? r : 0;
+}
+
+/*
+ * The same, of contents that must be all there: no commit changes the size.
+ * What is missing is lost, and the journal, which may have some of it, would
+ * hide that.
+ */
+static int replay(int disk, int id, int data, uint64_t size)
+{
+	int r = data_check(data, size);
+
+	if (r == 0)
+		r = durable_replay(disk, id, data);
 	return r < 0 ? r : data_check(data, size);
 }
 

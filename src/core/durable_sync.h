@@ -45,4 +45,7 @@ void durable_tidy(struct space *sp);
  */
 void durable_end(struct space *sp, uint32_t index);
 
+/* Finish in its data file what a commit that was cut off had begun. */
+int durable_replay(int disk, int id, int data);
+
 #endif

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backing/journal.h"
 #include "base/step.h"
 #include "store/record.h"
 #include "world.h"
@@ -974,12 +975,45 @@ static void falsify(int id, int32_t key)
 	close(dir);
 }
 
+/* More segments than the namespace may have; and they are whole. */
+static void falsify_limits(void)
+{
+	struct record_limits l = { .shmmax = 1,
+				   .shmall = 1,
+				   .shmmni = 1 << 20 };
+	int dir = open(world_dir, O_RDONLY | O_DIRECTORY);
+
+	CHECK_EQ(record_write(dir, "limits", RECORD_LIMITS, &l.head, sizeof(l)),
+		 0);
+	close(dir);
+}
+
+static void die_when_full(const char *step)
+{
+	if (strcmp(step, "journal: full on the disk") == 0)
+		kill(getpid(), SIGKILL);
+}
+
+/* The journal of segment 1 is that of a commit to a file of another size. */
+static void commit_elsewhere_and_die(void)
+{
+	int dir = open(world_dir, O_RDONLY | O_DIRECTORY);
+	int fd = openat(dir, "elsewhere", O_RDWR | O_CREAT, 0600);
+	struct journal_place place = { dir, "seg.1.journal", .alone = true };
+	struct journal_run run = { 0, "j", 1 };
+
+	CHECK_EQ(unlinkat(dir, "elsewhere", 0), 0);
+	CHECK_EQ(ftruncate(fd, 8192), 0);
+	ushm_step_hook = die_when_full;
+	CHECK_EQ(journal_commit(&place, fd, &run, 1, 8192), 0);
+}
+
 static void damaged_ones_are_refused_and_repaired(enum reboot kind)
 {
 	char data[200];
 
 	(void)kind;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 7; i++) {
 		world_anew();
 		CHECK_EQ(world_run(make_two), 0);
 		world_reboot(REMOVED);
@@ -992,9 +1026,15 @@ static void damaged_ones_are_refused_and_repaired(enum reboot kind)
 			falsify(32767 + (5 << 15), 1); /* far away */
 		else if (i == 3)
 			unlink(data);
-		else if (truncate(data, 100) < 0)
+		else if (i == 4)
+			falsify_limits();
+		else if (i == 5)
+			CHECK_EQ(world_run(commit_elsewhere_and_die), -SIGKILL);
+		if (i >= 5 && truncate(data, 100) < 0)
 			FAIL("cannot be truncated");
-		CHECK_EQ(world_run(try_to_open), EPROTO);
+		/* Which would be done with the journal then. */
+		if (i != 5)
+			CHECK_EQ(world_run(try_to_open), EPROTO);
 		CHECK_EQ(world_run(repair), 0);
 	}
 }
