@@ -97,8 +97,10 @@ static int insert(struct restore *re, const struct record_segment *s)
 	undo_commit(r);
 	fill_slot(&r->segments[index], s);
 
-	if (res.seq > re->last_seq ||
-	    (res.seq == re->last_seq && index >= re->last_index)) {
+	/* The last sequence comes by shm_next_id only: ids go on without it. */
+	if (res.seq < (uint32_t)INT32_MAX >> r->seq_shift &&
+	    (res.seq > re->last_seq ||
+	     (res.seq == re->last_seq && index >= re->last_index))) {
 		re->last_seq = res.seq;
 		re->last_index = index + 1;
 	}

@@ -510,6 +510,10 @@ static void make_ids(void)
 	CHECK_EQ(ushm_limit_set(sp, USHM_SHM_NEXT_ID, 5 + (3 << 15)), 0);
 	CHECK_EQ(ushm_get(sp, 9, 4096, IPC_CREAT | 0600, &id), 0);
 	CHECK_EQ(id, 5 + (3 << 15));
+	/* The last sequence, which none but this way gives. */
+	CHECK_EQ(ushm_limit_set(sp, USHM_SHM_NEXT_ID, 20 + (65535 << 15)), 0);
+	CHECK_EQ(ushm_get(sp, 10, 4096, IPC_CREAT | 0600, &id), 0);
+	CHECK_EQ(id, 20 + (65535 << 15));
 	for (int i = 0; i < 6; i++)
 		CHECK_EQ(ushm_get(sp, i + 20, 1, IPC_CREAT | 0600, &before), 0);
 	shared->id = before;
@@ -526,6 +530,8 @@ static void go_on_with_ids(void)
 
 	CHECK_EQ(ushm_get(sp, 9, 0, 0, &id), 0);
 	CHECK_EQ(id, 5 + (3 << 15));
+	CHECK_EQ(ushm_get(sp, 10, 0, 0, &id), 0);
+	CHECK_EQ(id, 20 + (65535 << 15));
 	CHECK_EQ(ushm_get(sp, 25, 0, 0, &id), 0);
 	CHECK_EQ(id, shared->id);
 	CHECK_EQ(ushm_get(sp, 99, 1, IPC_CREAT | 0600, &id), 0);
@@ -1241,9 +1247,13 @@ static int reboot_there(const char *kind, const char *dir)
 int main(int argc, char **argv)
 {
 	const char *part = argc > 1 ? argv[1] : "cases";
+	int r = 0;
 
 	if (strcmp(part, "reboot") == 0)
 		return argc == 4 ? reboot_there(argv[2], argv[3]) : 2;
+	/* Nobody cuts the power there. */
+	if (strcmp(part, "instructions") == 0)
+		setenv("TMPDIR", "/dev/shm", 0);
 	world_begin();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -1251,6 +1261,9 @@ int main(int argc, char **argv)
 		run_cases(argc > 2 ? argv[2] : NULL);
 	else if (strcmp(part, "kill") == 0)
 		kill_every_step();
+	else if (strcmp(part, "instructions") == 0)
+		r = kill_every_instruction(argc > 2 ? (unsigned)atoi(argv[2])
+						    : 1);
 	else if (strcmp(part, "fail") == 0)
 		fail_every_call();
 	else if (strcmp(part, "lost") == 0)
@@ -1261,5 +1274,5 @@ int main(int argc, char **argv)
 		change_every_byte();
 	world_end();
 	printf("%d failed\n", *world_failures);
-	return *world_failures != 0;
+	return *world_failures ? 1 : r;
 }
