@@ -59,6 +59,11 @@ uintptr_t watch_mapped(uintptr_t at)
 	return 0;
 }
 
+unsigned watch_pieces(void)
+{
+	return nranges;
+}
+
 #ifdef USHM_WATCHED
 
 /* ----------------------------------------------------------------- paths */
@@ -71,8 +76,26 @@ static bool below(const char *path, const char *dir)
 	       !strstr(path, "/..");
 }
 
-/* 0, or the error that the library sees. */
-static long check_path(int dir, const char *path, bool changes)
+/* Two at once, in renameat2() and linkat(). */
+static long stand_in(long path)
+{
+	static char buf[2][4200];
+	static unsigned turn;
+	const char *name = (const char *)path;
+	size_t n = below(name, "/dev/shm") ? 8 : below(name, "/tmp") ? 4 : 0;
+
+	if (!watch.shm || n == 0 || below(name, watch.dir))
+		return path;
+	turn = !turn;
+	snprintf(buf[turn], sizeof(buf[turn]), "%s%s", watch.shm, name + n);
+	return (long)buf[turn];
+}
+
+/*
+ * 0, or the error that the library sees. Only to name a file, O_PATH, does
+ * nothing with it.
+ */
+static long check_path(int dir, const char *path, bool changes, bool names)
 {
 	if (dir != AT_FDCWD && !strchr(path, '/'))
 		return 0; /* in a directory that it has opened */
@@ -83,7 +106,7 @@ static long check_path(int dir, const char *path, bool changes)
 	if (strcmp(path, "/proc/self/coredump_filter") == 0 ||
 	    below(path, "/proc/self/fd"))
 		return 0;
-	if (!watch.deny)
+	if (!watch.deny && !names)
 		watch_fail("left its directory", path);
 	return -EACCES;
 }
@@ -140,8 +163,8 @@ static long do_munmap(long addr, long length)
 static long do_open(long dir, long path, long flags, long mode)
 {
 	const char *name = (const char *)path, *other = NULL;
-	long r = check_path((int)dir, name,
-			    (flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT);
+	bool changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT;
+	long r = check_path((int)dir, name, changes, flags & O_PATH);
 
 	if (r < 0)
 		return r;
@@ -160,6 +183,27 @@ static long watched(long n, long a, long b, long c, long d, long e, long f)
 	long r = 0;
 
 	switch (n) {
+	case SYS_linkat:
+	case SYS_renameat2:
+		d = stand_in(d);
+		/* fall through */
+	case SYS_openat:
+	case SYS_newfstatat:
+	case SYS_readlinkat:
+	case SYS_unlinkat:
+	case SYS_mkdirat:
+		b = stand_in(b);
+		break;
+	case SYS_symlinkat:
+		c = stand_in(c);
+		break;
+	case SYS_statfs:
+		a = stand_in(a);
+		break;
+	default:
+		break;
+	}
+	switch (n) {
 	case SYS_openat:
 		return do_open(a, b, c, d);
 	case SYS_newfstatat:
@@ -169,24 +213,24 @@ static long watched(long n, long a, long b, long c, long d, long e, long f)
 			break;
 		/* fall through */
 	case SYS_readlinkat:
-		r = check_path((int)a, (const char *)b, false);
+		r = check_path((int)a, (const char *)b, false, false);
 		break;
 	case SYS_symlinkat:
 		watch.dir_changed = true;
-		r = check_path((int)b, (const char *)c, true);
+		r = check_path((int)b, (const char *)c, true, false);
 		break;
 	case SYS_statfs:
-		r = check_path(AT_FDCWD, (const char *)a, false);
+		r = check_path(AT_FDCWD, (const char *)a, false, false);
 		break;
 	case SYS_linkat:
 	case SYS_renameat2:
-		r = check_path((int)c, (const char *)d, true);
+		r = check_path((int)c, (const char *)d, true, false);
 		/* fall through */
 	case SYS_unlinkat:
 	case SYS_mkdirat:
 		watch.dir_changed = true;
 		if (r == 0)
-			r = check_path((int)a, (const char *)b, true);
+			r = check_path((int)a, (const char *)b, true, false);
 		break;
 	case SYS_ftruncate:
 	case SYS_fallocate:
@@ -255,7 +299,17 @@ static void unmap_rest(void)
 	nranges = 0;
 }
 
+bool watch_works(void)
+{
+	return true;
+}
+
 #else /* a machine whose system calls cannot be watched */
+
+bool watch_works(void)
+{
+	return false;
+}
 
 static void unmap_rest(void)
 {

@@ -16,8 +16,10 @@
 
 struct watch {
 	const char *dir; /* all that may be touched */
-	bool deny;	 /* refuse paths outside of it rather than abort */
-	bool keep;	 /* what is mapped stays so for the next input */
+	const char
+		*shm; /* stands for /dev/shm and /tmp; within 'dir'; or NULL */
+	bool deny;    /* refuse paths outside of it rather than abort */
+	bool keep;    /* what is mapped stays so for the next input */
 
 	/* Unmapping outside of what was mapped is ignored within here. */
 	const uintptr_t *low, *high;
@@ -39,6 +41,13 @@ void watch_begin(void);
 
 /* Unmaps what the library has left mapped, and checks the time it took. */
 void watch_end(void);
+
+/* Are system calls watched on this machine? Else 'dir' and 'shm' mean nothing.
+ */
+bool watch_works(void);
+
+/* How many pieces the library has mapped: of those that stay, with 'keep'. */
+unsigned watch_pieces(void);
 
 /* The end of what the library has mapped in one piece around 'at', or 0. */
 uintptr_t watch_mapped(uintptr_t at);
