@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is left of an operation that was cut off: by a kill at any of its
- * steps, by a system call that failed. And what bytes in the files may be.
+ * steps, or instructions, by a system call that failed. And what bytes in the
+ * files may be.
  *
  * Each operation makes one state of another. Whatever happens in it, one of
  * the two is there afterwards, in memory and after a reboot; the new one once
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #include "base/step.h"
+#include "crash/kills.h"
+#include "store/header.h"
 #include "world.h"
 
 #define PAGES 6
@@ -470,6 +473,8 @@ static void do_it_again(void)
 	CHECK_RIGHT();
 }
 
+static const struct kills_point *point; /* or NULL: at a step or call */
+
 /* False when the operation came through without being cut off. */
 static bool play(const struct scenario *s, enum reboot kind)
 {
@@ -482,8 +487,15 @@ static bool play(const struct scenario *s, enum reboot kind)
 	world_now = s->name;
 	world_anew();
 	CHECK_EQ(world_run(s->prepare), 0);
-	world_run(s->act);
-	met = acted->met;
+	if (point) {
+		met = kills_at(s->act, point);
+		snprintf(acted->at, sizeof(acted->at),
+			 "call %ld, instruction %ld", point->calls,
+			 point->steps);
+	} else {
+		world_run(s->act);
+		met = acted->met;
+	}
 	snprintf(name, sizeof(name), "%s, at %ld (%s, errno %d), %s", s->name,
 		 at, acted->at, with, reboot_names[kind]);
 	world_now = name;
@@ -519,6 +531,68 @@ void kill_every_step(void)
 		fflush(stdout);
 	}
 }
+
+/* ------------------------------------------------------ every instruction */
+
+#define MOST 4096
+
+/* What of the registry a change of one segment touches. */
+static void watch_registry(struct kills_part parts[4])
+{
+	static char path[200];
+	struct geometry g;
+
+	(void)header_geometry(&(struct registry_shape){ HEADER_SEGMENTS,
+							HEADER_PROCS,
+							HEADER_ATTACHES },
+			      &g);
+	world_registry(path, sizeof(path));
+	parts[0] = (struct kills_part){ path, 0, 4096 };
+	parts[1] = (struct kills_part){ path, g.bitmap.offset, 4096 };
+	parts[2] = (struct kills_part){ path, g.segments.offset, 4096 };
+	parts[3] = (struct kills_part){ path, g.attaches.offset, 4096 };
+}
+
+static long find_points(const struct scenario *s, struct kills_point *ret)
+{
+	struct kills_part parts[4];
+
+	world_now = s->name;
+	world_anew();
+	CHECK_EQ(world_run(s->prepare), 0);
+	watch_registry(parts);
+	return kills_find(s->act, parts, 4, ret, MOST);
+}
+
+int kill_every_instruction(unsigned part)
+{
+	static struct kills_point points[MOST];
+
+	kill_begin();
+	operation_arm = kills_mark;
+	for (size_t i = 0; i < SCENARIOS; i++) {
+		long n = find_points(&scenarios[i], points), done = 0;
+
+		if (n == -1)
+			return 77;
+		CHECK(n > 20 && n < MOST);
+		/* Always the same ones, but not of all scenarios. */
+		for (long p = (long)(i % part); p < n; p += part, done++) {
+			at = p + 1;
+			point = &points[p];
+			(void)play(&scenarios[i], NOT_AT_ALL);
+			if (!scenarios[i].in_memory || p % 2)
+				(void)play(&scenarios[i], REMOVED);
+		}
+		point = NULL;
+		printf("%-16s %ld points, %ld kills\n", scenarios[i].name, n,
+		       done);
+		fflush(stdout);
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------ every failure */
 
 void fail_every_call(void)
 {

@@ -5,6 +5,10 @@
 /* Killed at every step of every operation; then rebooted, or not. */
 void kill_every_step(void);
 
+/* The same after each system call, and each instruction that changed the
+ * registry; of these every 'part'-th. 77 where no process can be stepped. */
+int kill_every_instruction(unsigned part);
+
 /* Each system call that an operation makes fails, with each errno. */
 void fail_every_call(void);
 

@@ -121,6 +121,22 @@ void world_anew(void)
 	waitpid(pid, NULL, 0);
 }
 
+void world_registry(char *buf, size_t size)
+{
+	struct durable_door door;
+	int dir = open(world_dir, O_RDONLY | O_DIRECTORY), work = -1;
+	bool used;
+
+	if (durable_look(dir, &door, &work, &used) != 1 ||
+	    !durable_work_path(&door, 0, door.work))
+		abort();
+	snprintf(buf, size, "%s/registry.%d", door.work, (int)geteuid());
+	durable_leave(&door);
+	if (work >= 0)
+		close(work);
+	close(dir);
+}
+
 static void change_boot(void)
 {
 	struct record_work w;

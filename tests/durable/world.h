@@ -37,6 +37,9 @@ extern const char *const reboot_names[REBOOTS];
 extern bool world_in_use; /* by a process of the test, at a reboot */
 void world_reboot(enum reboot kind);
 
+/* The path of the registry that is worked with, or will be. */
+void world_registry(char *buf, size_t size);
+
 /* Until nobody has it open any more. */
 void world_wait(void);
 

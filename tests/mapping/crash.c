@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Killed at every step and every system call.
+ * Killed at every step and every system call; and, with -i N, at every N-th of
+ * the points where a system call returns or an instruction changed a byte of
+ * the object.
  *
  * Each scenario is played again and again; the N-th time its process kills
  * itself with SIGKILL at the N-th step() or system call of ushm that it comes
@@ -23,9 +25,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backing/journal.h"
 #include "base/step.h"
 #include "base/sys.h"
 #include "core/mapping.h"
+#include "crash/kills.h"
 #include "ushm.h"
 
 #define PAGE  4096
@@ -37,12 +41,14 @@ static struct {
 	unsigned char want[SIZE], or [SIZE]; /* either, while it changes */
 	long size, or_size;
 	int failures, go_on, ready;
+	bool atomic; /* all as in 'want' or all as in 'or' */
 } * shared;
 
 static char path[64];
 static const char *scenario_name;
 static long kill_at, steps;
 static char *p; /* the mapping */
+static bool by_instruction;
 static int fd;
 
 static void fail(const char *what, long a, long b)
@@ -54,7 +60,7 @@ static void fail(const char *what, long a, long b)
 
 static void count(void)
 {
-	if (++steps == kill_at)
+	if (!by_instruction && ++steps == kill_at)
 		kill((pid_t)syscall(SYS_getpid), SIGKILL);
 }
 
@@ -75,6 +81,10 @@ static long on_call(long n, long a, long b)
 
 static void arm(void)
 {
+	if (by_instruction) {
+		kills_mark();
+		return;
+	}
 	steps = 0;
 	ushm_step_hook = on_step;
 	ushm_call_hook = on_call;
@@ -86,7 +96,7 @@ static void map_it(void)
 {
 	void *q = NULL;
 	int r = ushm_map(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0,
-			 USHM_MAP_OBJECT, &q);
+			 shared->atomic ? USHM_ATOMIC : USHM_MAP_OBJECT, &q);
 
 	if (r < 0) {
 		fail("map", -r, 0);
@@ -97,8 +107,10 @@ static void map_it(void)
 
 static void store(long at, char c)
 {
+	shared->or [at] = (unsigned char)c;
 	p[at] = c;
-	shared->want[at] = shared->or [at] = (unsigned char)c;
+	if (!shared->atomic)
+		shared->want[at] = (unsigned char)c;
 }
 
 static void stores(void)
@@ -224,6 +236,27 @@ static void act_fork(void)
 	ushm_unmap(p, SIZE);
 }
 
+static void commit(void)
+{
+	if (ushm_sync(p, SIZE, MS_SYNC | USHM_ATOMIC) < 0)
+		fail("commit", 0, 0);
+	memcpy(shared->want, shared->or, SIZE);
+}
+
+static void act_commit(void)
+{
+	shared->atomic = true;
+	map_it();
+	stores();
+	arm();
+	commit();
+	store(PAGE, 'x');
+	store(4 * PAGE, 'y');
+	commit();
+	store(7 * PAGE, 'z'); /* is never committed */
+	ushm_unmap(p, SIZE);
+}
+
 static const struct scenario {
 	const char *name;
 	void (*act)(void);
@@ -231,7 +264,7 @@ static const struct scenario {
 	{ "map", act_map },	  { "sync", act_sync },
 	{ "unmap", act_unmap },	  { "write", act_write },
 	{ "resize", act_resize }, { "exit", act_exit },
-	{ "fork", act_fork },
+	{ "fork", act_fork },	  { "commit", act_commit },
 };
 
 /* -------------------------------------------------------------- the check */
@@ -262,6 +295,12 @@ static bool is_object_left(void)
 
 static void compare(const unsigned char *got, const char *where)
 {
+	if (shared->atomic) {
+		if (memcmp(got, shared->want, SIZE) != 0 &&
+		    memcmp(got, shared->or, SIZE) != 0)
+			fail("neither before nor after, in ", 0, 0);
+		return;
+	}
 	for (long i = 0; i < shared->size; i++)
 		if (got[i] != shared->want[i] && got[i] != shared->or [i]) {
 			fail(where, i, got[i]);
@@ -292,12 +331,21 @@ static void check(void)
 
 /* -------------------------------------------------------------- playing */
 
+static void remove_files(void)
+{
+	char journal[100];
+
+	snprintf(journal, sizeof(journal), "%s" JOURNAL_SUFFIX, path);
+	unlink(journal);
+	unlink(path);
+}
+
 static void fresh(void)
 {
 	static char bytes[SIZE];
 	int f;
 
-	unlink(path);
+	remove_files();
 	f = open(path, O_RDWR | O_CREAT, 0644);
 	for (long i = 0; i < SIZE; i++)
 		bytes[i] = (char)('a' + i % 26);
@@ -307,6 +355,7 @@ static void fresh(void)
 	memcpy(shared->want, bytes, SIZE);
 	memcpy(shared->or, bytes, SIZE);
 	shared->size = shared->or_size = SIZE;
+	shared->atomic = false;
 	shared->go_on = shared->ready = 0;
 }
 
@@ -410,10 +459,11 @@ static void act_settle(void)
 
 static long run_twice(const struct scenario *sc)
 {
+	/* Commits flush, which takes its time. */
+	long stride = sc->act == act_commit ? 13 : 3, cases = 0;
 	bool survived = false, settled;
-	long cases = 0;
 
-	for (long at = 1; !survived; at += 3) {
+	for (long at = 1; !survived; at += stride) {
 		settled = false;
 		for (long again = 1; !settled; again += 2) {
 			fresh();
@@ -426,15 +476,114 @@ static long run_twice(const struct scenario *sc)
 	return cases;
 }
 
+/* ------------------------------------------------------ every instruction */
+
+#define MOST 65536
+
+static const struct scenario *playing;
+
+static void open_and_act(void)
+{
+	open_it();
+	playing->act();
+}
+
+static void object_of(char ret[2][100])
+{
+	struct sys_identity id = { 0 };
+
+	open_it();
+	(void)sys_identity(fd, "", AT_EMPTY_PATH, &id);
+	close(fd);
+	for (int ctl = 0; ctl <= 1; ctl++)
+		snprintf(ret[ctl], 100, "/dev/shm/ushm-file.%llx-%llx%s",
+			 (unsigned long long)id.dev, (unsigned long long)id.ino,
+			 ctl ? ".ctl" : "");
+}
+
+static long find_points(struct kills_point *ret)
+{
+	char names[2][100];
+
+	fresh();
+	object_of(names);
+	{
+		const struct kills_part parts[] = {
+			{ names[0], 0, SIZE },
+			{ names[1], 0, PAGE },
+			{ names[1], PAGE, SIZE },
+		};
+
+		return kills_find(open_and_act, parts, 3, ret, MOST);
+	}
+}
+
+/* -1 where no process can be stepped. */
+static long run_instructions(const struct scenario *sc, long part)
+{
+	static struct kills_point points[MOST];
+	long n, done = 0;
+
+	playing = sc;
+	n = find_points(points);
+	if (n == -1)
+		return -1;
+	if (n < 10 || n >= MOST)
+		fail("too many points", n, MOST);
+	for (long i = (sc - scenarios) % part; i < n && i < MOST; i += part) {
+		kill_at = i;
+		fresh();
+		(void)kills_at(open_and_act, &points[i]);
+		run_check(i);
+		done++;
+	}
+	printf("%-10s %ld points, %ld kills\n", sc->name, n, done);
+	fflush(stdout);
+	return done;
+}
+
+static int every_instruction(const char *only, long part)
+{
+	long total = 0, n;
+
+	by_instruction = true;
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
+		const struct scenario *sc = &scenarios[i];
+
+		/* A child of it would not be stepped. */
+		if ((only && strcmp(only, sc->name) != 0) ||
+		    sc->act == act_fork)
+			continue;
+		scenario_name = sc->name;
+		n = run_instructions(sc, part);
+		if (n < 0)
+			return 77;
+		total += n;
+	}
+	remove_files();
+	printf("%ld passed, %d failed\n", total - shared->failures,
+	       shared->failures);
+	return shared->failures != 0;
+}
+
 int main(int argc, char **argv)
 {
-	const char *only = argc > 1 ? argv[1] : NULL;
-	long total = 0, n;
+	long part = 0, total = 0, n;
+	const char *only;
+
+	if (argc > 2 && strcmp(argv[1], "-i") == 0) {
+		part = atol(argv[2]);
+		argv += 2;
+		argc -= 2;
+	}
+	only = argc > 1 ? argv[1] : NULL;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	snprintf(path, sizeof(path), "/var/tmp/ushm-mapping-crash.%d",
 		 (int)getpid());
+	if (part > 0)
+		return every_instruction(only, part);
 	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
 		const struct scenario *sc = &scenarios[i];
 
@@ -445,10 +594,14 @@ int main(int argc, char **argv)
 		total += n;
 		printf("%-10s killed at %ld steps", sc->name, n);
 		fflush(stdout);
-		n = run(sc, true);
-		total += n;
-		printf(", beside another %ld", n);
-		if (sc->act == act_sync || sc->act == act_write) {
+		/* Another one sees what is not committed, too. */
+		if (sc->act != act_commit) {
+			n = run(sc, true);
+			total += n;
+			printf(", beside another %ld", n);
+		}
+		if (sc->act == act_sync || sc->act == act_write ||
+		    sc->act == act_commit) {
 			n = run_twice(sc);
 			total += n;
 			printf(", and its heir: %ld pairs", n);
@@ -456,7 +609,7 @@ int main(int argc, char **argv)
 		printf("\n");
 		fflush(stdout);
 	}
-	unlink(path);
+	remove_files();
 	printf("%ld passed, %d failed\n", total - shared->failures,
 	       shared->failures);
 	return shared->failures != 0;
