@@ -21,8 +21,7 @@ void stage_remove(const char *dir)
 	if (!d)
 		return;
 	while ((e = readdir(d)))
-		if (*e->d_name != '.')
-			unlinkat(dirfd(d), e->d_name, 0);
+		unlinkat(dirfd(d), e->d_name, 0); /* not "." and ".." */
 	closedir(d);
 	rmdir(dir);
 }
