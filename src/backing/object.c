@@ -459,20 +459,32 @@ int object_sync(struct object *o)
 	return r == -ENOSYS || r == -EINVAL ? 0 : r;
 }
 
-int object_before_change(struct object *o, uint64_t from, uint64_t to)
+int object_hold(struct object *o)
 {
-	int r = enter(o, false);
+	return enter(o, false);
+}
 
-	if (r < 0)
-		return r;
+void object_before_read(struct object *o, uint64_t from, uint64_t to)
+{
 	(void)copy_push(o, from, to);
+}
+
+void object_before_change(struct object *o, uint64_t from, uint64_t to)
+{
+	(void)copy_push(o, from, to);
+	copy_clear_tail(o);
 	if (o->may_share)
 		copy_intend(o, INTENT_PULL, from, to);
 	step("object: change intended");
-	return 0;
 }
 
-void object_after_change(struct object *o)
+void object_changed_anywhere(struct object *o)
+{
+	if (o->may_share)
+		copy_intend(o, INTENT_PULL, 0, UINT64_MAX);
+}
+
+void object_release(struct object *o)
 {
 	/* Does what was intended. What fails now the next one will do. */
 	(void)follow(o, false);

@@ -148,12 +148,15 @@ int object_refresh(struct object *o, uint64_t from, uint64_t to);
 int object_sync(struct object *o);
 
 /*
- * Around a system call that changes bytes of the file in that range, and its
- * size: nobody else works on the object meanwhile. After -errno nothing is
- * held.
+ * Around a system call on the file: nobody else works on the object meanwhile.
+ * After -errno nothing is held. Held, it is said what the call will do: it
+ * reads that range, or changes bytes there, and the file's size.
  */
-int object_before_change(struct object *o, uint64_t from, uint64_t to);
-void object_after_change(struct object *o);
+int object_hold(struct object *o);
+void object_before_read(struct object *o, uint64_t from, uint64_t to);
+void object_before_change(struct object *o, uint64_t from, uint64_t to);
+void object_changed_anywhere(struct object *o); /* it turned out */
+void object_release(struct object *o);
 
 /* Before fork(), then in the parent and in the child. */
 void object_before_fork(struct object *o);

@@ -124,35 +124,79 @@ static void shrink(struct object *o, uint64_t size)
 	o->size = size;
 }
 
+/* One page, or a part: the file's bytes win, but for what was stored since. */
+static void merge(struct object *o, uint64_t at, const char *bytes, uint64_t n)
+{
+	char *page = o->page + at, *shadow = o->shadow + at;
+
+	if (memcmp(shadow, bytes, (size_t)n) == 0)
+		return;
+	for (uint64_t i = 0; i < n; i++) {
+		/* Not even the same byte: it may be stored to just now. */
+		if (shadow[i] == bytes[i])
+			continue;
+		if (page[i] == shadow[i])
+			page[i] = bytes[i];
+		shadow[i] = bytes[i];
+	}
+}
+
 /* All memory that 'size' bytes need, now: a full /dev/shm is no SIGBUS. */
 static int reserve(struct object *o, uint64_t size)
 {
 	int r = fsize_allocate(o->ctl, OBJECT_PAGE, whole(size));
 
 	if (r == 0)
-		r = fsize_allocate(o->pages, 0, whole(size));
+		r = fsize_reserve(o->pages, 0, whole(size));
 	return r;
 }
 
-/* All that is about to be filled comes in by two calls, not by a fault for each
+/* All that is about to be touched comes in by one call, not by a fault for each
  * page. Without Linux 5.14 it comes by faults. */
-static void populate(const struct object *o, uint64_t at, uint64_t size)
+static void populate(char *memory, uint64_t at, uint64_t size)
 {
-	size_t length;
-
 	at &= ~MASK;
-	length = (size_t)(whole(size) - at);
-	(void)sys_madvise(o->page + at, length, MADV_POPULATE_WRITE);
-	(void)sys_madvise(o->shadow + at, length, MADV_POPULATE_WRITE);
+	(void)sys_madvise(memory + at, (size_t)(whole(size) - at),
+			  MADV_POPULATE_WRITE);
+}
+
+/* The next bytes of the file where a page is there already: somebody who sees
+ * the file's new size may have stored to it. */
+static int64_t fill_there(struct object *o, uint64_t at, uint64_t n)
+{
+	int64_t got = read_all(o->file, o->scratch, n, at);
+
+	if (got > 0)
+		merge(o, at, o->scratch, (uint64_t)got);
+	return got;
+}
+
+/* And where none is: it comes with its bytes, for it can be touched at once. */
+static int64_t fill_new(struct object *o, uint64_t at, uint64_t n)
+{
+	int64_t got = read_all(o->file, o->shadow + at, n, at);
+	struct iovec iov = { o->shadow + at, (size_t)(got > 0 ? got : 0) };
+	int r;
+
+	if (got <= 0)
+		return got;
+	r = fsize_pwritev(o->pages, &iov, 1, at, (uint64_t)got);
+	/* There are whole pages only. */
+	if (r >= 0 && (at + (uint64_t)got) & MASK)
+		r = fsize_truncate(o->pages, whole(at + (uint64_t)got));
+	return r < 0 ? r : got;
 }
 
 /* Fill from the file what came since. */
 static int grow(struct object *o, uint64_t size)
 {
-	uint64_t at = o->size;
+	uint64_t at = o->size, begin = at, there;
+	struct sys_stat pages;
 	int r;
 
-	r = reserve(o, size);
+	r = sys_fstat(o->pages, &pages);
+	if (r == 0)
+		r = reserve(o, size);
 	if (r == 0)
 		r = copy_view(o, size);
 	if (r < 0) {
@@ -162,14 +206,18 @@ static int grow(struct object *o, uint64_t size)
 		return r == -ENOSPC || r == -EFBIG ? -ENOMEM : r;
 	}
 	step("object: memory reserved");
-	populate(o, at, size);
+	there = whole(pages.size);
+	populate(o->shadow, at, size);
 	while (at < size) {
 		uint64_t want = lesser(OBJECT_SCRATCH - (at & MASK), size - at);
-		int64_t n = read_all(o->file, o->shadow + at, want, at);
+		int64_t n;
 
+		if (at < there)
+			want = lesser(want, there - at);
+		n = at < there ? fill_there(o, at, want)
+			       : fill_new(o, at, want);
 		if (n < 0)
 			return (int)n;
-		memcpy(o->page + at, o->shadow + at, (size_t)n);
 		at += (uint64_t)n;
 		store_release(&o->h->size, at);
 		o->size = at;
@@ -177,6 +225,7 @@ static int grow(struct object *o, uint64_t size)
 		if ((uint64_t)n < want)
 			break; /* it is shrinking under us */
 	}
+	populate(o->page, begin, at);
 	return 0;
 }
 
@@ -187,6 +236,12 @@ static uint64_t here(const struct object *o, const struct sys_stat *pages,
 	uint64_t room = ctl->size < OBJECT_PAGE ? 0 : ctl->size - OBJECT_PAGE;
 
 	return lesser(load_acquire(&o->h->size), lesser(pages->size, room));
+}
+
+void copy_clear_tail(struct object *o)
+{
+	if (o->may_share)
+		shrink(o, o->size);
 }
 
 int copy_measure(struct object *o)
@@ -242,12 +297,49 @@ int copy_follow(struct object *o, bool ask)
 	return want > o->size ? grow(o, want) : 0;
 }
 
-/* ------------------------------------------------------------------- push */
+/* ------------------------------------------------------------------- pull */
 
 static uint64_t page_end(const struct object *o, uint64_t at)
 {
 	return lesser((at & ~MASK) + OBJECT_PAGE, o->size);
 }
+
+int copy_read(struct object *o, uint64_t from, uint64_t to, copy_page *f)
+{
+	to = lesser(to, o->size);
+	while (from < to) {
+		uint64_t want = lesser(OBJECT_SCRATCH, to - from), done = 0;
+		int64_t n = read_all(o->file, o->scratch, want, from);
+
+		if (n < 0)
+			return (int)n;
+		while (done < (uint64_t)n) {
+			uint64_t length = page_end(o, from + done) -
+					  (from + done);
+
+			length = lesser(length, (uint64_t)n - done);
+			f(o, from + done, o->scratch + done, length);
+			done += length;
+		}
+		if (done < want)
+			break; /* it is shrinking: the next look follows */
+		from += done;
+	}
+	return 0;
+}
+
+int copy_pull(struct object *o, uint64_t from, uint64_t to)
+{
+	int r;
+
+	if (!o->may_share)
+		return 0;
+	r = copy_read(o, from, to, merge);
+	step("object: pulled");
+	return r;
+}
+
+/* ------------------------------------------------------------------- push */
 
 size_t copy_newer(const struct object *o, uint64_t at)
 {
@@ -273,26 +365,39 @@ static int write_run(struct object *o, uint64_t at, uint64_t length)
 	return r;
 }
 
-/* From a page boundary on; 'all': also what does not differ. */
+/* How much from there on is to be written in one piece. */
+static uint64_t newer_run(const struct object *o, uint64_t at, uint64_t to,
+			  bool all)
+{
+	uint64_t run = 0;
+
+	while (at + run < to && run + OBJECT_PAGE <= OBJECT_SCRATCH &&
+	       (all || copy_newer(o, at + run)))
+		run += page_end(o, at + run) - (at + run);
+	return run;
+}
+
+/*
+ * From a page boundary on; 'all': also what does not differ. The file may have
+ * been written to by who does not ask us: what is changed there stays.
+ */
 static int push_pages(struct object *o, uint64_t at, uint64_t to, bool all)
 {
 	int r = 0, failed = 0;
 
 	to = lesser(to, o->size);
 	while (at < to) {
-		uint64_t run = 0, n;
+		uint64_t run = newer_run(o, at, to, all);
 
-		while (at + run < to && run + OBJECT_PAGE <= OBJECT_SCRATCH &&
-		       (all || copy_newer(o, at + run))) {
-			n = page_end(o, at + run) - (at + run);
-			memcpy(o->scratch + run, o->page + at + run, (size_t)n);
-			run += n;
-		}
 		if (run == 0) {
 			at += OBJECT_PAGE;
 			continue;
 		}
-		r = write_run(o, at, run);
+		r = all ? 0 : copy_read(o, at, at + run, merge);
+		if (r == 0) {
+			memcpy(o->scratch, o->page + at, (size_t)run);
+			r = write_run(o, at, run);
+		}
 		if (r < 0)
 			failed = r; /* the others all the same */
 		at = whole(at + run);
@@ -343,55 +448,4 @@ int copy_dirty(struct object *o)
 		n += copy_newer(o, at) != 0;
 	}
 	return n;
-}
-
-/* ------------------------------------------------------------------- pull */
-
-/* One page, or a part: the file's bytes win, but for what was stored since. */
-static void merge(struct object *o, uint64_t at, const char *bytes, uint64_t n)
-{
-	char *page = o->page + at, *shadow = o->shadow + at;
-
-	if (memcmp(shadow, bytes, (size_t)n) == 0)
-		return;
-	for (uint64_t i = 0; i < n; i++) {
-		if (page[i] == shadow[i])
-			page[i] = bytes[i];
-		shadow[i] = bytes[i];
-	}
-}
-
-int copy_read(struct object *o, uint64_t from, uint64_t to, copy_page *f)
-{
-	to = lesser(to, o->size);
-	while (from < to) {
-		uint64_t want = lesser(OBJECT_SCRATCH, to - from), done = 0;
-		int64_t n = read_all(o->file, o->scratch, want, from);
-
-		if (n < 0)
-			return (int)n;
-		while (done < (uint64_t)n) {
-			uint64_t length = page_end(o, from + done) -
-					  (from + done);
-
-			length = lesser(length, (uint64_t)n - done);
-			f(o, from + done, o->scratch + done, length);
-			done += length;
-		}
-		if (done < want)
-			break; /* it is shrinking: the next look follows */
-		from += done;
-	}
-	return 0;
-}
-
-int copy_pull(struct object *o, uint64_t from, uint64_t to)
-{
-	int r;
-
-	if (!o->may_share)
-		return 0;
-	r = copy_read(o, from, to, merge);
-	step("object: pulled");
-	return r;
 }

@@ -24,6 +24,9 @@ void *copy_map_control(const struct object *o, uint64_t offset,
 /* Map the object as far as 'size'. 0 or -ENOMEM. */
 int copy_view(struct object *o, uint64_t size);
 
+/* What was stored beyond the end is gone before the file can grow over it. */
+void copy_clear_tail(struct object *o);
+
 /*
  * Map as much as there is of it, whatever the file is like by now; to be looked
  * at alone. 0 or -errno.

@@ -9,7 +9,7 @@
 #include "base/sys.h"
 
 struct growth {
-	enum { TRUNCATE, ALLOCATE, WRITE, WRITE_AT } how;
+	enum { TRUNCATE, ALLOCATE, RESERVE, WRITE, WRITE_AT } how;
 	int fd;
 	uint64_t from, size;
 	const void *buf; /* WRITE; 'n' pieces with WRITE_AT */
@@ -25,6 +25,9 @@ static int grow(const struct growth *g)
 		return sys_ftruncate(g->fd, g->size);
 	case ALLOCATE:
 		return sys_fallocate(g->fd, 0, g->from, g->size);
+	case RESERVE:
+		return sys_fallocate(g->fd, FALLOC_FL_KEEP_SIZE, g->from,
+				     g->size);
 	case WRITE_AT:
 		return (int)sys_pwritev(g->fd, g->buf, g->n, g->from);
 	default:
@@ -93,13 +96,26 @@ int fsize_truncate(int fd, uint64_t size)
 	return with_limit(&g);
 }
 
-int fsize_allocate(int fd, uint64_t from, uint64_t length)
+static int allocate(const struct growth *g)
 {
-	struct growth g = { ALLOCATE, fd, from, length, NULL };
 	int r;
 
 	do
-		r = with_limit(&g);
+		r = with_limit(g);
 	while (r == -EINTR);
 	return r;
+}
+
+int fsize_allocate(int fd, uint64_t from, uint64_t length)
+{
+	struct growth g = { ALLOCATE, fd, from, length, NULL };
+
+	return allocate(&g);
+}
+
+int fsize_reserve(int fd, uint64_t from, uint64_t length)
+{
+	struct growth g = { RESERVE, fd, from, length, NULL };
+
+	return allocate(&g);
 }

@@ -28,4 +28,7 @@ int fsize_truncate(int fd, uint64_t size);
 /* As fallocate(2) with mode 0. -EOPNOTSUPP where the file system cannot. */
 int fsize_allocate(int fd, uint64_t from, uint64_t length);
 
+/* The same with FALLOC_FL_KEEP_SIZE. */
+int fsize_reserve(int fd, uint64_t from, uint64_t length);
+
 #endif

@@ -179,6 +179,15 @@ static inline int sys_ftruncate(int fd, uint64_t size)
 #endif
 }
 
+static inline int sys_truncate(const char *path, uint64_t size)
+{
+#if defined(__i386__)
+	return (int)SYS3(SYS_truncate64, path, SYS_LOW(size), SYS_HIGH(size));
+#else
+	return (int)SYS3(SYS_truncate, path, size, 0);
+#endif
+}
+
 static inline int sys_fallocate(int fd, int mode, uint64_t from, uint64_t size)
 {
 #if defined(__i386__)

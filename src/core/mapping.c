@@ -94,7 +94,7 @@ static void *kernel_mmap(void *addr, size_t length, int prot, int flags, int fd,
 			     : sys_mmap(addr, length, prot, flags, fd, offset);
 }
 
-/* Map the pages of the object where a request, or a stand-in, wants them. */
+/* Map the pages of the object where a request wants them. */
 static void *map_object(const struct mapping_file *f, void *addr, size_t length,
 			int prot, int flags, uint64_t offset, bool write)
 {
@@ -108,33 +108,54 @@ static void *map_object(const struct mapping_file *f, void *addr, size_t length,
 	return p;
 }
 
+/* Those that may be written to, or those that may not. All of one description:
+ * what lies side by side is one mapping to the kernel, as it was. */
+static int replace_some(struct mapping_file *f, bool write)
+{
+	struct range *r = ranges_after(0);
+	int fd = -1, ret = 0;
+
+	for (; r && ret == 0; r = ranges_after(r->to)) {
+		void *p;
+
+		if (r->file != f || !r->stand_in || r->write != write)
+			continue;
+		if (fd < 0)
+			fd = object_open_pages(f->object, write);
+		if (fd < 0)
+			return fd;
+		p = kernel_mmap((void *)r->from, r->to - r->from, r->prot,
+				MAP_SHARED | MAP_FIXED, fd, r->offset);
+		if (sys_failed(p))
+			ret = (int)(intptr_t)p;
+		else
+			r->stand_in = false;
+	}
+	if (fd >= 0)
+		(void)sys_close(fd);
+	return ret;
+}
+
 /* There is an object now: what was private becomes a part of it. */
 static int replace_stand_ins(struct mapping_file *f)
 {
-	struct range *r = ranges_after(0);
+	int r = replace_some(f, true);
 
-	for (; r; r = ranges_after(r->to)) {
-		void *p;
-
-		if (r->file != f || !r->stand_in)
-			continue;
-		p = map_object(f, (void *)r->from, r->to - r->from, r->prot,
-			       MAP_SHARED | MAP_FIXED, r->offset, r->write);
-		if (sys_failed(p))
-			return (int)(intptr_t)p;
-		r->stand_in = false;
-	}
+	if (r == 0)
+		r = replace_some(f, false);
+	if (r < 0)
+		return r;
 	linger_close(f->fd, &f->id);
 	f->fd = -1;
 	return 0;
 }
 
+/* A call beside the mapping may have got the object before. */
 static int get_object(struct mapping_file *f, int fd, unsigned flags)
 {
-	bool had = f->object;
 	int r = mapping_file_attach(f, fd, flags);
 
-	return r == 0 && !had ? replace_stand_ins(f) : r;
+	return r == 0 ? replace_stand_ins(f) : r;
 }
 
 /* As much of the file as is asked for must be in memory. */

@@ -102,13 +102,25 @@ int mapping_sync_file(int fd);
  */
 bool mapping_in_doubt(int fd);
 
+/* Has it an object, of ours or of others? False may be right no more. */
+bool mapping_concerns(int fd);
+
+/*
+ * In place of an offset: the descriptor's position, or the end of the file.
+ * Others may move both: what they are is looked up while all is held.
+ */
+#define MAPPING_HERE UINT64_MAX
+#define MAPPING_END  (UINT64_MAX - 1)
+
+/* In place of a length: to the end. */
+#define MAPPING_ALL UINT64_MAX
+
 /*
  * Before the program reads 'length' bytes at 'offset' of the file by a system
  * call: what the mappings have newer is written to the file first. Costs one
  * statx(2) without a round trip to a server when there is nothing to do.
- * 'fd' may be an O_PATH one. MAPPING_ALL as length: to the end.
+ * 'fd' may be an O_PATH one.
  */
-#define MAPPING_ALL UINT64_MAX
 void mapping_before_read(int fd, uint64_t offset, uint64_t length);
 
 /*
@@ -120,20 +132,30 @@ void mapping_notice(int fd, uint64_t offset, uint64_t length);
 /*
  * Around a system call that changes the file: write(), ftruncate(),
  * open(O_TRUNC), ... 'offset' and 'length' say where it may change bytes; 0 and
- * MAPPING_ALL when that cannot be told (O_APPEND: offset is not known before).
- * The size may change in any case. True: there is an object; make the call,
- * whatever comes of it, then mapping_after_change(). Between the two all
- * signals are blocked and locks are held: the call must return, and not be
- * left by a cancellation. False: nothing is held, just make the call.
- * A path's file is named by an O_PATH descriptor of it.
+ * MAPPING_ALL when that cannot be told. The size may change in any case. True:
+ * there is an object; make the call, whatever comes of it, then say in 'result'
+ * what it returned, if the offset was MAPPING_HERE, and call
+ * mapping_after_change(). Between the two all signals are blocked and locks are
+ * held: the call must return, and not be left by a cancellation. False: nothing
+ * is held, just make the call. A path's file is named by an O_PATH descriptor
+ * of it.
  */
 struct mapping_change {
 	uint64_t signals;
 	void *object;
+	int fd; /* whose position counts, or -1 */
+	uint64_t from;
+	int64_t result;
 };
 
 bool mapping_before_change(struct mapping_change *c, int fd, uint64_t offset,
 			   uint64_t length);
+
+/* The same around a read() at the descriptor's position, which others that have
+ * it too may move before the call is made. */
+bool mapping_before_read_here(struct mapping_change *c, int fd,
+			      uint64_t length);
+
 void mapping_after_change(struct mapping_change *c);
 
 /* -------------------------------------------------------------- processes */

@@ -70,7 +70,7 @@ bool mapping_in_doubt(int fd)
 }
 
 /* Is it worth to take the lock for this file? It is asked again under it. */
-static bool concerns(int fd)
+bool mapping_concerns(int fd)
 {
 	struct sys_identity id;
 
@@ -108,7 +108,7 @@ static void visit(int fd, uint64_t offset, uint64_t length,
 	struct mapping_file *f;
 	uint64_t signals;
 
-	if (!concerns(fd))
+	if (!mapping_concerns(fd))
 		return;
 	mapping_enter(&signals);
 	f = hold(fd, 0);
@@ -131,18 +131,19 @@ void mapping_notice(int fd, uint64_t offset, uint64_t length)
 	visit(fd, offset, length, object_refresh);
 }
 
-bool mapping_before_change(struct mapping_change *c, int fd, uint64_t offset,
-			   uint64_t length)
+/* The file, with the object's lock and ours: true. */
+static bool begin(struct mapping_change *c, int fd, unsigned flags)
 {
 	struct mapping_file *f;
 
-	if (!concerns(fd))
+	if (!mapping_concerns(fd))
 		return false;
 	mapping_enter(&c->signals);
-	f = hold(fd, OBJECT_WRITE);
-	if (f && object_before_change(f->object, offset,
-				      range_end(offset, length)) == 0) {
+	f = hold(fd, flags);
+	if (f && object_hold(f->object) == 0) {
 		c->object = f;
+		c->fd = -1;
+		c->result = -1;
 		return true;
 	}
 	if (f) {
@@ -153,11 +154,62 @@ bool mapping_before_change(struct mapping_change *c, int fd, uint64_t offset,
 	return false;
 }
 
+/* What the offset means, now that no other call is made of it. */
+static uint64_t look_up(struct mapping_change *c, int fd, uint64_t offset)
+{
+	int64_t at = (int64_t)offset;
+
+	if (offset == MAPPING_HERE) {
+		at = sys_lseek(fd, 0, SEEK_CUR);
+		c->fd = fd;
+	} else if (offset == MAPPING_END) {
+		at = sys_file_size(fd, false);
+	}
+	c->from = at < 0 ? 0 : (uint64_t)at;
+	return c->from;
+}
+
+bool mapping_before_change(struct mapping_change *c, int fd, uint64_t offset,
+			   uint64_t length)
+{
+	const struct mapping_file *f;
+
+	if (!begin(c, fd, OBJECT_WRITE))
+		return false;
+	f = c->object;
+	offset = look_up(c, fd, offset);
+	object_before_change(f->object, offset, range_end(offset, length));
+	return true;
+}
+
+bool mapping_before_read_here(struct mapping_change *c, int fd, uint64_t length)
+{
+	const struct mapping_file *f;
+	uint64_t offset;
+
+	if (!begin(c, fd, 0))
+		return false;
+	f = c->object;
+	offset = look_up(c, fd, MAPPING_HERE);
+	object_before_read(f->object, offset, range_end(offset, length));
+	c->fd = -1;
+	return true;
+}
+
+/* lseek(2) waits for nobody: did it come between? */
+static bool was_elsewhere(const struct mapping_change *c)
+{
+	return c->fd >= 0 && c->result > 0 &&
+	       sys_lseek(c->fd, 0, SEEK_CUR) != (int64_t)c->from + c->result;
+}
+
 void mapping_after_change(struct mapping_change *c)
 {
 	struct mapping_file *f = c->object;
 
-	object_after_change(f->object);
+	if (was_elsewhere(c))
+		object_changed_anywhere(f->object);
+	object_release(f->object);
 	f->calls--;
 	mapping_reap();
 	mapping_leave(&c->signals);

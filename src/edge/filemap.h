@@ -26,14 +26,13 @@
 	(-1) /* in place of an offset: the descriptor's position \
 	      */
 
-uint64_t filemap_position(int fd);
-
 /* The bytes that a vector means; it may be no memory. */
 uint64_t filemap_vector_length(const struct iovec *v, int n);
 
 /*
  * Before a call reads the file: what its mappings have newer is written to it.
- * The call itself then is the real one.
+ * The call itself then is the real one. A plain read at the descriptor's
+ * position is made by filemap_read_begin() below.
  */
 void filemap_before_read(int fd, int64_t at, uint64_t length);
 
@@ -65,11 +64,18 @@ enum filemap_way filemap_write_begin(struct filemap_change *c, int fd,
 enum filemap_way filemap_change_begin(struct filemap_change *c, int fd,
 				      uint64_t from, uint64_t length);
 
+/* For what reads at the descriptor's position, and changes nothing. */
+enum filemap_way filemap_read_begin(struct filemap_change *c, int fd,
+				    uint64_t length);
+
 /* 'r' is what the system call returned; the result as of libc. */
 long filemap_change_end(struct filemap_change *c, long r);
 
 /* The call was made without an object, and returned 'r'. */
 long filemap_change_again(struct filemap_change *c, long r);
+
+/* An O_PATH descriptor of the file of that name, if it has an object; or -1. */
+int filemap_look(int dir, const char *path);
 
 /* The file has been changed: its first 'length' bytes, or only its size. */
 void filemap_notice(int fd, uint64_t length);

@@ -22,30 +22,6 @@ static enum filemap_way hold(struct filemap_change *c)
 		       : FILEMAP_ALONE;
 }
 
-static uint64_t size_of(int fd)
-{
-	struct sys_stat st;
-
-	return sys_fstat(fd, &st) < 0 ? 0 : st.size;
-}
-
-/*
- * Where an appending call writes is known for certain only while nobody else
- * can change the file. Until then it may have become shorter.
- */
-static enum filemap_way hold_end(struct filemap_change *c)
-{
-	c->length = MAPPING_ALL;
-	for (;;) {
-		c->from = size_of(c->fd);
-		if (hold(c) == FILEMAP_ALONE)
-			return FILEMAP_ALONE;
-		if (size_of(c->fd) >= c->from)
-			return FILEMAP_HELD;
-		mapping_after_change(&c->mapping);
-	}
-}
-
 enum filemap_way filemap_write_begin(struct filemap_change *c, int fd,
 				     int64_t at, uint64_t length)
 {
@@ -56,10 +32,12 @@ enum filemap_way filemap_write_begin(struct filemap_change *c, int fd,
 	pthread_testcancel();
 
 	c->fd = fd;
-	if (appends(fd))
-		return hold_end(c);
-	c->from = at < 0 ? filemap_position(fd) : (uint64_t)at;
+	c->from = at < 0 ? MAPPING_HERE : (uint64_t)at;
 	c->length = length;
+	if (appends(fd)) {
+		c->from = MAPPING_END;
+		c->length = MAPPING_ALL;
+	}
 	return hold(c);
 }
 
@@ -74,17 +52,43 @@ enum filemap_way filemap_change_begin(struct filemap_change *c, int fd,
 	return hold(c);
 }
 
+enum filemap_way filemap_read_begin(struct filemap_change *c, int fd,
+				    uint64_t length)
+{
+	if (!mapping_in_doubt(fd))
+		return FILEMAP_PLAIN;
+	pthread_testcancel();
+	return mapping_before_read_here(&c->mapping, fd, length)
+		       ? FILEMAP_HELD
+		       : FILEMAP_PLAIN;
+}
+
 long filemap_change_end(struct filemap_change *c, long r)
 {
+	c->mapping.result = r;
 	mapping_after_change(&c->mapping);
 	return filemap_result(r);
 }
 
 long filemap_change_again(struct filemap_change *c, long r)
 {
-	if (r >= 0)
+	if (r < 0)
+		return r;
+	if (c->from >= MAPPING_END)
+		mapping_notice(c->fd, 0, MAPPING_ALL);
+	else
 		mapping_notice(c->fd, c->from, c->length);
 	return r;
+}
+
+int filemap_look(int dir, const char *path)
+{
+	int fd = sys_openat(dir, path, O_PATH | O_CLOEXEC, 0);
+
+	if (fd < 0 || mapping_concerns(fd))
+		return fd < 0 ? -1 : fd;
+	(void)sys_close(fd);
+	return -1;
 }
 
 void filemap_notice(int fd, uint64_t length)

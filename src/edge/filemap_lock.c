@@ -71,7 +71,7 @@ static bool begin_of(int fd, const sys_range *range, int64_t *ret_from)
 	int64_t base = 0;
 
 	if (range->l_whence == SEEK_CUR) {
-		base = (int64_t)filemap_position(fd);
+		base = sys_lseek(fd, 0, SEEK_CUR);
 	} else if (range->l_whence == SEEK_END) {
 		if (sys_fstat(fd, &st) < 0)
 			return false;

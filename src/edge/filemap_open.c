@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/sys.h"
 #include "edge/filemap.h"
 
 /* To musl's headers these are other words for the plain names. */
@@ -40,33 +42,70 @@ static int opened(int fd, int flags)
 	return fd;
 }
 
+/*
+ * Is there an object that must be held while the file is cut off? What another
+ * process is just writing to the file would make it long again.
+ */
+static bool cuts(int dir, const char *path, int flags)
+{
+	int file;
+
+	if ((flags & (O_TRUNC | O_EXCL)) != O_TRUNC ||
+	    (flags & O_ACCMODE) == O_RDONLY)
+		return false;
+	file = filemap_look(dir, path);
+	(void)sys_close(file);
+	return file >= 0;
+}
+
+/* It was opened without O_TRUNC. */
+static int cut(int fd)
+{
+	int saved;
+
+	if (fd < 0)
+		return fd;
+	doubt_everything();
+	if (ftruncate(fd, 0) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
 /* The mode is looked at only if the flags say that it is there. */
 typedef int open_fn(const char *path, int flags, unsigned mode);
 typedef int openat_fn(int dir, const char *path, int flags, unsigned mode);
 typedef int creat_fn(const char *path, unsigned mode);
 
-#define WRAP_OPEN(name, other)                                          \
-	open_fn fm_##name EXPORT(name);                                 \
-	NEXT_OR(open_fn, name, other)                                   \
-	int fm_##name(const char *path, int flags, unsigned mode)       \
-	{                                                               \
-		return opened(real_##name()(path, flags, mode), flags); \
+#define WRAP_OPEN(name, other)                                                \
+	open_fn fm_##name EXPORT(name);                                       \
+	NEXT_OR(open_fn, name, other)                                         \
+	int fm_##name(const char *path, int flags, unsigned mode)             \
+	{                                                                     \
+		if (cuts(AT_FDCWD, path, flags))                              \
+			return cut(                                           \
+				real_##name()(path, flags & ~O_TRUNC, mode)); \
+		return opened(real_##name()(path, flags, mode), flags);       \
 	}
 
-#define WRAP_OPENAT(name, other)                                             \
-	openat_fn fm_##name EXPORT(name);                                    \
-	NEXT_OR(openat_fn, name, other)                                      \
-	int fm_##name(int dir, const char *path, int flags, unsigned mode)   \
-	{                                                                    \
-		return opened(real_##name()(dir, path, flags, mode), flags); \
+#define WRAP_OPENAT(name, other)                                              \
+	openat_fn fm_##name EXPORT(name);                                     \
+	NEXT_OR(openat_fn, name, other)                                       \
+	int fm_##name(int dir, const char *path, int flags, unsigned mode)    \
+	{                                                                     \
+		if (cuts(dir, path, flags))                                   \
+			return cut(real_##name()(dir, path, flags & ~O_TRUNC, \
+						 mode));                      \
+		return opened(real_##name()(dir, path, flags, mode), flags);  \
 	}
 
-#define WRAP_CREAT(name, other)                                    \
-	creat_fn fm_##name EXPORT(name);                           \
-	NEXT_OR(creat_fn, name, other)                             \
-	int fm_##name(const char *path, unsigned mode)             \
-	{                                                          \
-		return opened(real_##name()(path, mode), O_TRUNC); \
+#define WRAP_CREAT(name, by)                                              \
+	creat_fn fm_##name EXPORT(name);                                  \
+	int fm_##name(const char *path, unsigned mode)                    \
+	{                                                                 \
+		return fm_##by(path, O_WRONLY | O_CREAT | O_TRUNC, mode); \
 	}
 
 /* The names with 64 are missing where off_t never had but 64 bits. */
@@ -74,27 +113,32 @@ WRAP_OPEN(open, open)
 WRAP_OPEN(open64, open)
 WRAP_OPENAT(openat, openat)
 WRAP_OPENAT(openat64, openat)
-WRAP_CREAT(creat, creat)
-WRAP_CREAT(creat64, creat)
+WRAP_CREAT(creat, open)
+WRAP_CREAT(creat64, open64)
 
 #ifdef __GLIBC__
 typedef int open_2_fn(const char *path, int flags);
 typedef int openat_2_fn(int dir, const char *path, int flags);
 
-#define WRAP_OPEN_2(name)                                         \
-	open_2_fn fm_##name EXPORT(name);                         \
-	NEXT(open_2_fn, name)                                     \
-	int fm_##name(const char *path, int flags)                \
-	{                                                         \
-		return opened(real_##name()(path, flags), flags); \
+#define WRAP_OPEN_2(name)                                                  \
+	open_2_fn fm_##name EXPORT(name);                                  \
+	NEXT(open_2_fn, name)                                              \
+	int fm_##name(const char *path, int flags)                         \
+	{                                                                  \
+		if (cuts(AT_FDCWD, path, flags))                           \
+			return cut(real_##name()(path, flags & ~O_TRUNC)); \
+		return opened(real_##name()(path, flags), flags);          \
 	}
 
-#define WRAP_OPENAT_2(name)                                            \
-	openat_2_fn fm_##name EXPORT(name);                            \
-	NEXT(openat_2_fn, name)                                        \
-	int fm_##name(int dir, const char *path, int flags)            \
-	{                                                              \
-		return opened(real_##name()(dir, path, flags), flags); \
+#define WRAP_OPENAT_2(name)                                                  \
+	openat_2_fn fm_##name EXPORT(name);                                  \
+	NEXT(openat_2_fn, name)                                              \
+	int fm_##name(int dir, const char *path, int flags)                  \
+	{                                                                    \
+		if (cuts(dir, path, flags))                                  \
+			return cut(                                          \
+				real_##name()(dir, path, flags & ~O_TRUNC)); \
+		return opened(real_##name()(dir, path, flags), flags);       \
 	}
 
 WRAP_OPEN_2(__open_2)
@@ -207,11 +251,40 @@ static FILE *stream_opened(FILE *f, const char *mode)
 	return f;
 }
 
+/* "w" and more of which nothing needs fopen() itself: it cuts as open() does.
+ */
+static FILE *open_and_cut(const char *path, const char *mode)
+{
+	int flags = O_CREAT | O_TRUNC | O_LARGEFILE, fd, saved;
+	FILE *f;
+
+	flags |= strchr(mode, '+') ? O_RDWR : O_WRONLY;
+	flags |= strchr(mode, 'e') ? O_CLOEXEC : 0;
+	fd = open(path, flags, 0666);
+	if (fd < 0)
+		return NULL;
+	f = fdopen(fd, mode);
+	if (f)
+		return f;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return NULL;
+}
+
+static bool stream_cuts(const char *path, const char *mode)
+{
+	return *mode == 'w' && strspn(mode, "w+be") == strlen(mode) &&
+	       cuts(AT_FDCWD, path, O_TRUNC | O_WRONLY);
+}
+
 #define WRAP_FOPEN(name, other)                                        \
 	fopen_fn fm_##name EXPORT(name);                               \
 	NEXT_OR(fopen_fn, name, other)                                 \
 	FILE *fm_##name(const char *path, const char *mode)            \
 	{                                                              \
+		if (stream_cuts(path, mode))                           \
+			return open_and_cut(path, mode);               \
 		return stream_opened(real_##name()(path, mode), mode); \
 	}
 

@@ -16,7 +16,7 @@
 #undef pread64
 #undef preadv64
 
-uint64_t filemap_position(int fd)
+static uint64_t position(int fd)
 {
 	int64_t at = sys_lseek(fd, 0, SEEK_CUR);
 
@@ -40,12 +40,20 @@ uint64_t filemap_vector_length(const struct iovec *v, int n)
 
 void filemap_before_read(int fd, int64_t at, uint64_t length)
 {
+	uint64_t from;
+
 	if (!doubt_any())
 		return;
-	if (at >= 0)
+	if (at >= 0) {
 		mapping_before_read(fd, (uint64_t)at, length);
-	else if (mapping_in_doubt(fd))
-		mapping_before_read(fd, filemap_position(fd), length);
+		return;
+	}
+	if (!mapping_in_doubt(fd))
+		return;
+	do {
+		from = position(fd);
+		mapping_before_read(fd, from, length);
+	} while (position(fd) != from);
 }
 
 static void before_readv(int fd, const struct iovec *v, int n, int64_t at)
@@ -70,14 +78,15 @@ NEXT(fsync_fn, fdatasync)
 
 ssize_t fm_read(int fd, void *buf, size_t n)
 {
-	filemap_before_read(fd, FILEMAP_HERE, n);
-	return real_read()(fd, buf, n);
+	FILEMAP_CHANGE(filemap_read_begin(&change, fd, n), sys_read(fd, buf, n),
+		       real_read()(fd, buf, n));
 }
 
 ssize_t fm_readv(int fd, const struct iovec *v, int n)
 {
-	before_readv(fd, v, n, FILEMAP_HERE);
-	return real_readv()(fd, v, n);
+	FILEMAP_CHANGE(
+		filemap_read_begin(&change, fd, filemap_vector_length(v, n)),
+		SYS3(SYS_readv, fd, v, n), real_readv()(fd, v, n));
 }
 
 int fm_fsync(int fd)
@@ -159,7 +168,8 @@ NEXT(read_chk_fn, __read_chk)
 
 ssize_t fm_read_chk(int fd, void *buf, size_t n, size_t room)
 {
-	filemap_before_read(fd, FILEMAP_HERE, n);
-	return real___read_chk()(fd, buf, n, room);
+	if (n > room) /* it ends the program */
+		return real___read_chk()(fd, buf, n, room);
+	return fm_read(fd, buf, n);
 }
 #endif

@@ -153,46 +153,47 @@ static uint64_t fallocate_length(int mode, int64_t length)
 
 /*
  * It returns an errno. libc writes a zero over a zero to each block where the
- * file system cannot allocate: the size is all that changes.
+ * file system cannot allocate: the size is all that changes. What a killed
+ * process left is written before: a file of another size is not as it knew it.
  */
-#define WRAP_POSIX_FALLOCATE(name, other, off)        \
-	typedef int name##_fn(int fd, off at, off n); \
-	name##_fn fm_##name EXPORT(name);             \
-	NEXT_OR(name##_fn, name, other)               \
-	int fm_##name(int fd, off at, off n)          \
-	{                                             \
-		int r = real_##name()(fd, at, n);     \
-                                                      \
-		if (r == 0)                           \
-			filemap_notice(fd, 0);        \
-		return r;                             \
+#define WRAP_POSIX_FALLOCATE(name, other, off)           \
+	typedef int name##_fn(int fd, off at, off n);    \
+	name##_fn fm_##name EXPORT(name);                \
+	NEXT_OR(name##_fn, name, other)                  \
+	int fm_##name(int fd, off at, off n)             \
+	{                                                \
+		int r;                                   \
+                                                         \
+		filemap_before_read(fd, 0, MAPPING_ALL); \
+		r = real_##name()(fd, at, n);            \
+		if (r == 0)                              \
+			filemap_notice(fd, 0);           \
+		return r;                                \
 	}
 
-#define WRAP_TRUNCATE(name, other, off)                    \
-	typedef int name##_fn(const char *path, off size); \
-	name##_fn fm_##name EXPORT(name);                  \
-	NEXT_OR(name##_fn, name, other)                    \
-	int fm_##name(const char *path, off size)          \
-	{                                                  \
-		int r = real_##name()(path, size);         \
-                                                           \
-		if (r == 0)                                \
-			notice_path(path);                 \
-		return r;                                  \
+/* By a path, and a descriptor of its file. */
+#define WRAP_TRUNCATE(name, other, off)                                     \
+	typedef int name##_fn(const char *path, off size);                  \
+	name##_fn fm_##name EXPORT(name);                                   \
+	NEXT_OR(name##_fn, name, other)                                     \
+	static int name##_held(int file, const char *path, off size)        \
+	{                                                                   \
+		doubt_everything();                                         \
+		FILEMAP_CHANGE(filemap_change_begin(&change, file, 0, 0),   \
+			       sys_truncate(path, (uint64_t)(int64_t)size), \
+			       real_##name()(path, size));                  \
+	}                                                                   \
+	int fm_##name(const char *path, off size)                           \
+	{                                                                   \
+		int file = filemap_look(AT_FDCWD, path), r;                 \
+                                                                            \
+		if (file < 0)                                               \
+			return real_##name()(path, size);                   \
+		r = name##_held(file, path, size);                          \
+		(void)sys_close(file);                                      \
+		return r;                                                   \
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
-
-/* A process that never had the file open may change its size. */
-static void notice_path(const char *path)
-{
-	int fd = sys_openat(AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	doubt_descriptor(fd);
-	filemap_notice(fd, 0);
-	(void)sys_close(fd);
-}
 
 WRAP_FTRUNCATE(ftruncate, ftruncate, off_t)
 WRAP_FTRUNCATE(ftruncate64, ftruncate, int64_t)

@@ -466,21 +466,25 @@ static void store(struct object *o, uint64_t at, uint8_t byte)
 
 static void change(struct object *o, uint64_t at, unsigned n, uint8_t byte)
 {
-	bool held = object_before_change(o, at, at + n) == 0;
+	bool held = object_hold(o) == 0;
 
+	if (held)
+		object_before_change(o, at, at + n);
 	for (unsigned i = 0; i < n && at + i < size; i++) {
 		put[at + i] |= (uint8_t)(1 << (byte - 'v'));
 		write_at(file, &byte, 1, at + i);
 	}
 	if (held)
-		object_after_change(o);
+		object_release(o);
 }
 
 /* What is stored behind the new end does not come back. */
 static void resize(struct object *o, uint64_t to)
 {
-	bool held = object_before_change(o, to, UINT64_MAX) == 0;
+	bool held = object_hold(o) == 0;
 
+	if (held)
+		object_before_change(o, to, UINT64_MAX);
 	if (ftruncate(file, (off_t)to) < 0)
 		broken(data);
 	if (to < old_size)
@@ -488,7 +492,7 @@ static void resize(struct object *o, uint64_t to)
 	size = to;
 	resized = true;
 	if (held)
-		object_after_change(o);
+		object_release(o);
 }
 
 static void call(struct object *o, struct input *in)
