@@ -187,14 +187,33 @@ static int64_t fill_new(struct object *o, uint64_t at, uint64_t n)
 	return r < 0 ? r : got;
 }
 
-/* Fill from the file what came since. */
-static int grow(struct object *o, uint64_t size)
+/*
+ * How far there are pages that may be newer than the file. Where the shadow is
+ * missing nobody can tell: those go. Else there is a shadow for each page.
+ */
+static int pages_there(struct object *o, uint64_t *ret_there)
 {
-	uint64_t at = o->size, begin = at, there;
-	struct sys_stat pages;
+	struct sys_stat pages, ctl;
+	uint64_t room;
 	int r;
 
 	r = sys_fstat(o->pages, &pages);
+	if (r == 0)
+		r = sys_fstat(o->ctl, &ctl);
+	if (r < 0)
+		return r;
+	room = ctl.size < OBJECT_PAGE ? 0 : whole(ctl.size - OBJECT_PAGE);
+	*ret_there = lesser(whole(pages.size), room);
+	return pages.size > room ? sys_ftruncate(o->pages, room) : 0;
+}
+
+/* Fill from the file what came since. */
+static int grow(struct object *o, uint64_t size)
+{
+	uint64_t at = o->size, begin = at, there = 0;
+	int r;
+
+	r = pages_there(o, &there);
 	if (r == 0)
 		r = reserve(o, size);
 	if (r == 0)
@@ -206,7 +225,6 @@ static int grow(struct object *o, uint64_t size)
 		return r == -ENOSPC || r == -EFBIG ? -ENOMEM : r;
 	}
 	step("object: memory reserved");
-	there = whole(pages.size);
 	populate(o->shadow, at, size);
 	while (at < size) {
 		uint64_t want = lesser(OBJECT_SCRATCH - (at & MASK), size - at);

@@ -285,6 +285,8 @@ static void take_sizes(struct input *in)
 		pages_size = round_up(size);
 	if (shape & CTL_LONG)
 		ctl_size = PAGE + round_up(size);
+	if (shape & HUGE && ctl_size < PAGE)
+		ctl_size = PAGE;
 }
 
 static void write_at(int fd, const void *bytes, uint64_t n, uint64_t at)
@@ -374,6 +376,15 @@ static uint64_t known_size(void)
 	return header.size < least ? header.size : least;
 }
 
+/* How far pages are there. What is stored to those that the object does not
+ * know of yet, as by a program that sees the file grow, goes to the file. */
+static uint64_t pages_end(void)
+{
+	if (!is_ours() || shape & NO_PAGES)
+		return 0;
+	return shape & HUGE ? ROOM : round_up(pages_size);
+}
+
 static bool in_intent(uint64_t at, uint64_t end)
 {
 	return header.intent == 1 && at < header.to && end > header.from;
@@ -413,19 +424,19 @@ static void foresee(void)
 	for (uint64_t at = 0; at < known; at += PAGE) {
 		uint64_t n = known - at < PAGE ? known - at : PAGE;
 
-		if (in_intent(at, known) ||
+		if (in_intent(at, at + n) ||
 		    memcmp(old + at, shadow + at, n) == 0)
 			memcpy(want + at, page + at, n);
 	}
+	for (uint64_t i = known; i < size && i < pages_end(); i++)
+		exact &= page[i] == shadow[i];
 }
 
 static bool may_be(uint64_t i, uint8_t byte)
 {
-	uint64_t known = is_ours() && !(shape & NO_PAGES) ? known_size() : 0;
-
 	return (byte == old[i] && i < old_size) ||
 	       (byte >= 'v' && put[i] & 1 << (byte - 'v') % 8) ||
-	       (i < known && byte == page[i] && !header.atomic) ||
+	       (i < pages_end() && byte == page[i] && !header.atomic) ||
 	       (byte == 0 && resized) ||
 	       (right & JOURNAL && i == PAGE + 1 && byte == 'j');
 }
