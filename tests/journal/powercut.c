@@ -11,7 +11,8 @@
  * commit works. The recovery is itself cut in the same way.
  *
  * The same after a kill at each change, when the kernel's memory survives and
- * another process goes on, and after each call that fails.
+ * another process goes on, and after each call that fails. Without -a there are
+ * fewer combinations of these.
  *
  * With -m, what the journal does for safety is left out, one thing at a time:
  * each must be found.
@@ -202,6 +203,7 @@ static void boot(const struct view *v)
 }
 
 static bool thorough; /* torn sectors too, and all combinations up to 2^14 */
+static bool all;      /* -a */
 
 #define SEEN (1u << 17)
 static uint64_t seen[2][SEEN], generation[2];
@@ -349,13 +351,17 @@ static void explore(void)
 	static struct view views[2];
 	struct view *v = &views[depth];
 	void (*moment)(void) = disk_moment;
-	double limit = depth ? 32 : thorough ? 1 << 14 : 64, all = 1;
+	double limit = depth	  ? 32
+		       : thorough ? 1 << 14
+		       : all	  ? 64
+				  : 16,
+	       every = 1;
 
 	view_make(v);
 	generation[depth] += 1u << 20;
 	for (unsigned i = 0; i < v->n; i++)
-		all *= v->unit[i].is->n;
-	if (all <= limit) {
+		every *= v->unit[i].is->n;
+	if (every <= limit) {
 		try_products(v);
 	} else {
 		try_but_one(v);
@@ -821,8 +827,10 @@ static void everything(void)
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		long before = states;
 
+		/* The longest. */
+		if (parts[i].alone && parts[i].run == kills && !all)
+			continue;
 		place.alone = parts[i].alone;
-
 		parts[i].run();
 		if (mutation == SOUND)
 			printf("%s: %ld states, %ld s\n", parts[i].name,
@@ -868,6 +876,8 @@ static void mutants(void)
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc > 1 && strcmp(argv[1], "-a") == 0)
+		all = true;
 	if (argc > 1 && strcmp(argv[1], "-m") == 0)
 		mutants();
 	else
